@@ -1,0 +1,189 @@
+/* weightmesh.h: the trainer's side of weightmesh as a C ABI.
+ *
+ * A trainer attaches its replica to the daemon of its node, and once a round publishes its weights
+ * and mixes in what arrived:
+ *
+ *   lockstep   weightmesh_exchange   after each optimizer step: publish, wait, mix
+ *   overlap    weightmesh_step       after each optimizer step: mix the last round, publish, return
+ *
+ * Weights are fp32, in any number of tensors, each contiguous and row-major. Tensor pointers are
+ * passed on every call and are not kept after it. A failure of the mesh is never the trainer's: a
+ * segment that did not arrive keeps its own value, and without a daemon the trainer trains on alone.
+ *
+ * Threads: one handle is used by one thread at a time; different handles are independent. Structs
+ * begin with struct_size, which the caller sets to sizeof the struct (WEIGHTMESH_INIT does).
+ */
+#ifndef WEIGHTMESH_WEIGHTMESH_H_
+#define WEIGHTMESH_WEIGHTMESH_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define WEIGHTMESH_API __attribute__((visibility("default")))
+
+/* What a call came to. */
+typedef enum weightmesh_status {
+  WEIGHTMESH_OK = 0,
+  /* No daemon: nothing was exchanged, the weights are as they were, training can go on. */
+  WEIGHTMESH_ALONE = 1,
+  /* The arguments or the order of calls are wrong; nothing was done. */
+  WEIGHTMESH_INVALID = 2,
+  /* The daemon refused the attach; weightmesh_message says why and what to do. */
+  WEIGHTMESH_REFUSED = 3,
+  /* The run's founders did not all come within start_timeout_ms. */
+  WEIGHTMESH_START_TIMEOUT = 4,
+  /* The operating system refused memory or descriptors. */
+  WEIGHTMESH_RESOURCES = 5
+} weightmesh_status;
+
+typedef enum weightmesh_mode { WEIGHTMESH_LOCKSTEP = 1, WEIGHTMESH_OVERLAP = 2 } weightmesh_mode;
+
+typedef enum weightmesh_schedule {
+  WEIGHTMESH_HASH_CYCLE = 1,
+  WEIGHTMESH_DERANGEMENT = 2,
+  WEIGHTMESH_EXPONENTIAL = 3
+} weightmesh_schedule;
+
+typedef enum weightmesh_wire { WEIGHTMESH_FP32 = 1, WEIGHTMESH_BF16 = 2 } weightmesh_wire;
+
+/* How a pull ended; index of weightmesh_round.pulls. */
+typedef enum weightmesh_outcome {
+  WEIGHTMESH_NONE = 0,
+  WEIGHTMESH_ARRIVED = 1,
+  WEIGHTMESH_LATE = 2,
+  WEIGHTMESH_GONE = 3,
+  WEIGHTMESH_SKIPPED = 4,
+  WEIGHTMESH_BUSY = 5,
+  WEIGHTMESH_DEAD = 6,
+  WEIGHTMESH_CORRUPT = 7,
+  WEIGHTMESH_PEER_REFUSED = 8,
+  WEIGHTMESH_CANCELLED = 9,
+  WEIGHTMESH_OUTCOME_COUNT = 10
+} weightmesh_outcome;
+
+/* One tensor of the model. */
+typedef struct weightmesh_tensor {
+  const char* name;       /* not empty, unique in the model */
+  const uint64_t* shape;  /* row-major extents; may be NULL when rank is 0 */
+  size_t rank;            /* 0: a scalar */
+} weightmesh_tensor;
+
+/* How to attach. Zero, or NULL, takes the default given in brackets. */
+typedef struct weightmesh_options {
+  size_t struct_size;
+  const char* socket_path;  /* of the daemon [WEIGHTMESH_SOCKET, or /run/weightmesh/attach.sock] */
+  const char* run_id;       /* names the training job; required */
+  const char* replica_name; /* unique in the run [<hostname>/<LOCAL_RANK or 0>] */
+
+  /* Equal on all replicas of the run: */
+  uint64_t seed;              /* of the schedule */
+  uint32_t schedule;          /* weightmesh_schedule [WEIGHTMESH_HASH_CYCLE] */
+  uint32_t mode;              /* weightmesh_mode [WEIGHTMESH_LOCKSTEP] */
+  uint32_t wire;              /* weightmesh_wire [WEIGHTMESH_FP32] */
+  uint32_t replicas_min;      /* replicas to wait for before the first round [1] */
+  double alpha;               /* mixing weight, in (0, 1] [0.5] */
+  uint64_t round_deadline_ms; /* longest wait of a round [5000] */
+  uint64_t segments;          /* equal slices of the flattened model [18, or the parameters if fewer] */
+  const uint64_t* segment_bounds; /* instead: segments + 1 ascending parameter indices, 0 first [NULL] */
+  uint64_t start_round;           /* the first round is this + 1: set it to resume [0] */
+  uint32_t allow_different_init;  /* 1: initial weights may differ among replicas [0] */
+
+  /* This replica's own: */
+  uint32_t slots;            /* snapshots kept, 2 to 8 [3] */
+  uint32_t mix_threads;      /* threads that publish and mix, 1 to 64 [1] */
+  uint64_t start_timeout_ms; /* longest wait for the founders [600000] */
+  /* Called while attach waits, from within it; `message` lives for the call. May be NULL. */
+  void (*progress)(const char* message, void* progress_context);
+  void* progress_context;
+} weightmesh_options;
+
+/* What one exchange, step or mix did. */
+typedef struct weightmesh_round {
+  size_t struct_size;
+  uint64_t round;     /* that was mixed; 0: none */
+  uint32_t segments;  /* pulls that were due: 0 when alone in the view */
+  uint32_t published; /* 1: a snapshot was published in this call; 0: skipped, or not asked for */
+  uint32_t pulls[WEIGHTMESH_OUTCOME_COUNT]; /* by outcome; they add up to `segments` */
+  double difference_squared; /* sum over mixed parameters of (peer - own)² */
+  double wait_seconds;       /* spent waiting for a slot and for pulls */
+} weightmesh_round;
+
+/* Sums since attach. */
+typedef struct weightmesh_totals {
+  size_t struct_size;
+  uint64_t rounds_published;
+  uint64_t rounds_mixed;
+  uint64_t publishes_skipped;
+  uint64_t pulls[WEIGHTMESH_OUTCOME_COUNT];
+  uint64_t replicas;   /* in the view, this one included; 0 when alone */
+  uint64_t last_round; /* newest that this replica published */
+} weightmesh_totals;
+
+#define WEIGHTMESH_INIT(type) {sizeof(type)}
+
+typedef struct weightmesh_handle weightmesh_handle;
+
+/* Attaches a replica; blocks until the run starts, at most start_timeout_ms. `tensors[i]` describes
+ * the model and `weights[i]` its initial values. `*handle` is set in every case but WEIGHTMESH_INVALID
+ * for a null `handle` and when memory is out, and must be given to weightmesh_detach:
+ *   WEIGHTMESH_OK     the mesh has started
+ *   WEIGHTMESH_ALONE  no daemon answers at socket_path: every call returns WEIGHTMESH_ALONE
+ *   other             refused; weightmesh_message(*handle) says why; only _message and _detach work */
+WEIGHTMESH_API weightmesh_status weightmesh_attach(const weightmesh_options* options,
+                                                   const weightmesh_tensor* tensors,
+                                                   const float* const* weights, size_t tensor_count,
+                                                   weightmesh_handle** handle);
+
+/* Lockstep: publishes `weights`, waits until every pull of the round has an outcome (at most the
+ * round deadline), mixes in place. `result` may be NULL. */
+WEIGHTMESH_API weightmesh_status weightmesh_exchange(weightmesh_handle* handle,
+                                                     float* const* weights, size_t tensor_count,
+                                                     weightmesh_round* result);
+
+/* Overlap: mixes what the last step's pulls brought, publishes the mixed weights, starts this round's
+ * pulls, returns. The pulls of the very last step are mixed by weightmesh_mix. */
+WEIGHTMESH_API weightmesh_status weightmesh_step(weightmesh_handle* handle, float* const* weights,
+                                                 size_t tensor_count, weightmesh_round* result);
+
+/* The halves of the above: publish begins a round and its pulls; mix collects and mixes it.
+ * publish with a round still to be mixed, or mix without one, is WEIGHTMESH_INVALID. */
+WEIGHTMESH_API weightmesh_status weightmesh_publish(weightmesh_handle* handle,
+                                                    const float* const* weights,
+                                                    size_t tensor_count, weightmesh_round* result);
+WEIGHTMESH_API weightmesh_status weightmesh_mix(weightmesh_handle* handle, float* const* weights,
+                                                size_t tensor_count, weightmesh_round* result);
+
+/* Shows `value` under `name` in the daemon's statistics. At most 16 names of at most 31 bytes. */
+WEIGHTMESH_API weightmesh_status weightmesh_report(weightmesh_handle* handle, const char* name,
+                                                   double value);
+
+/* Fills `totals`. */
+WEIGHTMESH_API weightmesh_status weightmesh_stats(weightmesh_handle* handle,
+                                                  weightmesh_totals* totals);
+
+/* Leaves the run in order: waits, at most the round deadline, until nobody reads or is owed this
+ * replica's snapshots. The handle is detached from the mesh afterwards and returns WEIGHTMESH_ALONE. */
+WEIGHTMESH_API weightmesh_status weightmesh_leave(weightmesh_handle* handle);
+
+/* Frees the handle. Without weightmesh_leave the mesh sees a death. NULL is ignored. */
+WEIGHTMESH_API void weightmesh_detach(weightmesh_handle* handle);
+
+/* What the last call on the handle that did not return WEIGHTMESH_OK came to, for people: names the
+ * thing and the cure. Never NULL; lives until the next call on the handle. */
+WEIGHTMESH_API const char* weightmesh_message(const weightmesh_handle* handle);
+
+/* "OK", "ALONE", …; "UNKNOWN" for no status. Static storage. */
+WEIGHTMESH_API const char* weightmesh_status_name(weightmesh_status status);
+
+/* "0.1.0". Static storage. */
+WEIGHTMESH_API const char* weightmesh_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* WEIGHTMESH_WEIGHTMESH_H_ */

@@ -1,0 +1,124 @@
+// Actions: all that the core asks of its driver. Run in the order given; plain data.
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "daemon/core/ids.h"
+#include "daemon/core/pull.h"
+#include "daemon/core/run_config.h"
+#include "proto/attach.h"
+#include "proto/outcome.h"
+
+namespace weightmesh {
+
+// --- trainers ---
+
+// Make the arena now; the trainer hears of it at StartReplica. On failure: refuse the trainer and
+// feed TrainerGone.
+struct AdmitReplica {
+  AttachId attach{};
+  ReplicaId replica;
+};
+// Nothing of the attach remains in the core.
+struct RefuseAttach {
+  AttachId attach{};
+  attach::ReplyCode code{};
+  std::string message;
+};
+struct ReportProgress {
+  AttachId attach{};
+  std::string message;
+};
+// The run has started: hand the arena to the trainer.
+struct StartReplica {
+  AttachId attach{};
+};
+// Words of the control page (control_page.h).
+struct UpdatePage {
+  AttachId attach{};
+  Round next_round{};
+  Round newest_round{};
+  uint32_t view_replicas = 0;
+  absl::Duration publish_wait;
+  absl::Duration collect_wait;
+};
+// One row of what a collect froze.
+struct FrozenSegment {
+  bool delivered = false;
+  Outcome outcome = Outcome::kNone;  // when not delivered
+  uint32_t buffer = 0;
+  Round source_round{};
+  ReplicaId source;
+};
+struct Deliver {
+  AttachId attach{};
+  Round round{};
+  absl::Span<const FrozenSegment> segments;  // valid until the next Step
+};
+struct FinishLeave {
+  AttachId attach{};
+};
+// No transfer touches the arena any more: free it. The attach is forgotten.
+struct FreeArena {
+  AttachId attach{};
+};
+
+// --- data plane ---
+
+// Transport::Pull into inbox buffer `buffer` of `attach`, segment request.segment.
+struct StartPull {
+  PullRequest request;
+  AttachId attach{};
+  uint32_t buffer = 0;
+};
+struct CancelPull {
+  RequestId request_id{};
+};
+struct AnswerPull {
+  PullAnswer answer;
+};
+// Transport::Send of segment answer.segment out of slot `slot` of `attach`.
+struct StartSend {
+  PullAnswer answer;
+  AttachId attach{};
+  SlotId slot{};
+  SendId send_id{};
+};
+struct CutLink {  // Transport::Disconnect with force
+  NodeId node;
+};
+
+// --- control plane ---
+
+struct Sync {
+  std::string address;
+};
+struct Probe {
+  NodeId node;
+  std::string address;
+  absl::Duration timeout;
+};
+// Exchange transport addresses and tokens, then Transport::Connect.
+struct Connect {
+  NodeId node;
+  std::string address;
+};
+
+// --- people ---
+
+enum class LogLevel { kDebug, kInfo, kWarning };
+struct Log {
+  LogLevel level{};
+  std::string text;
+};
+
+using Action = std::variant<AdmitReplica, RefuseAttach, ReportProgress, StartReplica, UpdatePage,
+                            Deliver, FinishLeave, FreeArena, StartPull, CancelPull, AnswerPull,
+                            StartSend, CutLink, Sync, Probe, Connect, Log>;
+using Actions = std::vector<Action>;
+
+}  // namespace weightmesh

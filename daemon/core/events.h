@@ -1,0 +1,127 @@
+// Events: all that can happen to a node. The driver turns the world into these; plain data.
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "daemon/core/ids.h"
+#include "daemon/core/pull.h"
+#include "daemon/core/run_config.h"
+#include "daemon/core/sync_message.h"
+#include "proto/outcome.h"
+
+namespace weightmesh {
+
+// --- trainers ---
+
+// A trainer asks to join a run. Answered by AdmitReplica and later StartReplica, or RefuseAttach.
+struct AttachRequested {
+  AttachId attach{};
+  std::string run_id;
+  std::string replica_name;
+  FoundingRecord founding;
+  absl::Duration start_timeout;
+};
+// The trainer's socket closed, or its arena could not be made: the replica dies, in any state.
+struct TrainerGone {
+  AttachId attach{};
+};
+// The trainer leaves in order. Answered by FinishLeave.
+struct LeaveRequested {
+  AttachId attach{};
+};
+// Slot `slot` holds the snapshot of `round`.
+struct Published {
+  AttachId attach{};
+  Round round{};
+  SlotId slot{};
+};
+struct PublishSkipped {
+  AttachId attach{};
+  Round round{};
+};
+struct CollectRequested {
+  AttachId attach{};
+  Round round{};
+};
+// What the trainer's mix made of one delivered segment.
+struct MixedSegmentResult {
+  Outcome outcome = Outcome::kNone;  // kArrived, kCorrupt or kRefused; kNone where none was delivered
+  double difference_squared = 0;
+};
+struct Mixed {
+  AttachId attach{};
+  Round round{};
+  absl::Span<const MixedSegmentResult> segments;  // one for each; valid during Step
+};
+
+// --- data plane (transport.h) ---
+
+struct PullRequested {
+  PullRequest request;
+};
+struct PullCancelled {
+  NodeId peer;
+  RequestId request_id{};
+};
+struct PullAnswered {
+  PullAnswer answer;
+};
+struct PullEnded {
+  RequestId request_id{};
+  PullEnd end{};
+};
+struct SendEnded {
+  SendId send_id{};
+  bool sent = false;
+};
+struct LinkDown {
+  NodeId peer;
+  std::string reason;
+};
+
+// --- control plane ---
+
+// Another daemon's sync arrived. The driver answers with NodeCore::MakeSync() afterwards.
+struct SyncReceived {
+  SyncMessage message;
+};
+// Answers to the actions Sync, Probe and Connect; exactly one for each.
+struct SyncAnswered {
+  std::string address;
+  SyncMessage message;
+};
+struct SyncFailed {
+  std::string address;
+  std::string reason;
+};
+struct ProbeAnswered {
+  NodeId node;
+  SessionId session = 0;
+};
+struct ProbeFailed {
+  NodeId node;
+  std::string reason;
+};
+struct LinkReady {
+  NodeId node;
+  SessionId session = 0;
+};
+struct LinkFailed {
+  NodeId node;
+  std::string reason;
+};
+
+// NodeCore::next_deadline() has come.
+struct TimerFired {};
+
+using Event =
+    std::variant<AttachRequested, TrainerGone, LeaveRequested, Published, PublishSkipped,
+                 CollectRequested, Mixed, PullRequested, PullCancelled, PullAnswered, PullEnded,
+                 SendEnded, LinkDown, SyncReceived, SyncAnswered, SyncFailed, ProbeAnswered,
+                 ProbeFailed, LinkReady, LinkFailed, TimerFired>;
+
+}  // namespace weightmesh

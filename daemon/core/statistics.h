@@ -1,0 +1,72 @@
+// Counters and histograms of replicas, segments, sources and links; plain data.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "daemon/core/ids.h"
+#include "proto/outcome.h"
+
+namespace weightmesh {
+
+// Counts by power of two: bucket k counts 2^k <= value < 2^(k+1); bucket 0 also value 0.
+struct Histogram {
+  std::array<uint64_t, 40> buckets{};
+  uint64_t count = 0;
+  uint64_t sum = 0;
+
+  void Add(uint64_t value) {
+    const size_t bucket = value == 0 ? 0 : std::bit_width(value) - 1;
+    ++buckets[bucket < buckets.size() ? bucket : buckets.size() - 1];
+    ++count;
+    sum += value;
+  }
+};
+
+using OutcomeCounts = std::array<uint64_t, kOutcomeCount>;  // by Outcome
+
+struct SegmentStatistics {
+  OutcomeCounts pulls{};
+  uint64_t bytes_received = 0;
+};
+
+struct SourceStatistics {
+  uint64_t arrived = 0;
+  uint64_t failed = 0;
+  uint64_t bytes = 0;
+};
+
+// Meanings and units: ReplicaStats of proto/weightmesh/v1/mesh.proto.
+struct ReplicaStatistics {
+  uint64_t rounds_published = 0;
+  uint64_t publishes_skipped = 0;
+  uint64_t rounds_collected = 0;
+  OutcomeCounts pulls{};
+  uint64_t redirects = 0;
+  uint64_t bytes_received = 0;
+  uint64_t bytes_sent = 0;
+  uint64_t segments_read = 0;
+  uint64_t segments_published = 0;
+  Histogram pull_time_us;
+  Histogram round_time_us;
+  Histogram staleness;
+  double consensus_distance = 0;
+  std::vector<SegmentStatistics> segments;
+  std::vector<SourceStatistics> sources;  // by rank in the view
+};
+
+// Units: Link of mesh.proto.
+struct LinkStatistics {
+  uint64_t bytes_received = 0;
+  uint64_t bytes_sent = 0;
+  uint64_t pulls_landed = 0;
+  uint64_t sends_ended = 0;
+  uint64_t failures = 0;
+  Histogram pull_time_us;
+  uint64_t busy_us = 0;  // time with at least one pull open
+};
+
+}  // namespace weightmesh

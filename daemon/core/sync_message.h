@@ -1,0 +1,51 @@
+// What daemons tell each other about nodes and runs: the core's form of peer.proto; plain data.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "daemon/core/ids.h"
+#include "daemon/core/run_config.h"
+
+namespace weightmesh {
+
+// Fields as NodeInfo of proto/weightmesh/v1/peer.proto.
+struct NodeInfo {
+  NodeId node_id;
+  SessionId session = 0;
+  std::string control_address;
+  std::string version;
+};
+
+// Values as ReplicaState of peer.proto.
+enum class ReplicaState : uint32_t { kWaiting = 1, kActive = 2, kLeft = 3, kDead = 4 };
+const char* ReplicaStateName(ReplicaState state);  // "waiting", …
+
+struct ReplicaInfo {
+  ReplicaId replica_id;
+  std::string name;
+  ReplicaState state = ReplicaState::kWaiting;
+  Round published_round{};
+  Round mixed_round{};
+};
+
+// Fields as RunState of peer.proto.
+struct RunState {
+  std::string run_id;
+  FoundingRecord founding;
+  bool started = false;
+  std::vector<ReplicaId> founders;
+  uint64_t waiting_digest = 0;
+  uint64_t view_digest = 0;
+  Round newest_round{};
+  std::vector<ReplicaInfo> replicas;
+};
+
+struct SyncMessage {
+  NodeInfo self;
+  std::vector<NodeInfo> nodes;
+  std::vector<RunState> runs;
+};
+
+}  // namespace weightmesh
