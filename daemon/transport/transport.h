@@ -74,8 +74,8 @@ class Transport {
   // and sends of the former end as failed.
   virtual void Connect(const PeerLink& link) = 0;
 
-  // Closes the link and forgets it. With `force`, transfers under way are cut off and end as failed;
-  // otherwise they end first. OnLinkDown is not called.
+  // Closes the link and forgets it. With `force`, transfers under way are cut off and end as
+  // failed; otherwise they end first. OnLinkDown is not called.
   virtual void Disconnect(NodeId node, bool force) = 0;
 
   // Asks request.peer; data lands in `landing`, which must lie in registered memory and be exactly
