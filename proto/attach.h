@@ -22,6 +22,7 @@ constexpr uint32_t kMagic = 0x31414d57;  // "WMA1"
 constexpr uint16_t kVersion = 1;
 constexpr uint32_t kPayloadBytesMax = 32u << 20;
 
+// The payload of kAttachProgress is text for people, without a length; kLeave and kLeaveReply have none.
 enum class MessageType : uint16_t {
   kAttachRequest = 1,
   kAttachProgress = 2,

@@ -1,0 +1,241 @@
+// The calls of weightmesh.h on one attached replica.
+#include "client/src/attachment.h"
+
+#include <bit>
+#include <cstring>
+#include <system_error>
+
+#include "proto/control_page.h"
+
+namespace weightmesh::client {
+namespace {
+
+// How long beyond round_deadline a leave waits for the daemon's farewell.
+constexpr std::chrono::seconds kLeaveGrace{5};
+
+// Empties a caller's struct but for its size, as far as this library knows it.
+template <typename Result>
+Status Clear(const char* name, Result* result) {
+  const size_t struct_size = result->struct_size;
+  if (struct_size < sizeof(Result)) {
+    return Invalid(std::string(name) + ".struct_size is " + std::to_string(struct_size) +
+                   ": set it to " + std::to_string(sizeof(Result)) + " (WEIGHTMESH_INIT does)");
+  }
+  *result = {};
+  result->struct_size = struct_size;
+  return {};
+}
+
+// For callers that pass no result.
+weightmesh_round* OrScratch(weightmesh_round* result, weightmesh_round* scratch) {
+  *scratch = {};
+  scratch->struct_size = sizeof *scratch;
+  return result != nullptr ? result : scratch;
+}
+
+}  // namespace
+
+Attachment::~Attachment() {
+  if (link_.channel().in_child()) {
+    // A forked child has neither the mapping nor the threads.
+    arena_.Abandon();
+    (void)pool_.release();
+    return;
+  }
+  if (rounds_ != nullptr && state_ == State::kAttached) rounds_->RingForLast();
+}
+
+Status Attachment::Attach(const weightmesh_options* options, const weightmesh_tensor* tensors,
+                          const float* const* weights, size_t tensor_count) {
+  Status status = MakeAttachPlan(options, tensors, weights, tensor_count, &plan_);
+  if (status.ok()) {
+    const std::vector<uint64_t>& bounds = plan_.request.segment_bounds;
+    model_.wire = plan_.request.wire;
+    model_.arena = MakeArenaLayout(bounds, model_.wire, plan_.request.slots,
+                                   control_page::ControlPageBytes(bounds.size() - 1));
+    model_.pieces = PieceMap(plan_.tensor_parameters, model_.arena, model_.wire);
+    status = AttachReplica(plan_, model_.arena, &link_, &arena_, &id_);
+  }
+  if (status.ok()) {
+    try {
+      pool_ = std::make_unique<MixPool>(plan_.mix_threads);
+    } catch (const std::system_error& error) {
+      status = Resources("the system gives no " + std::to_string(plan_.mix_threads) +
+                         " mix_threads: " + error.what() + "; ask for fewer");
+    }
+  }
+  if (status.code == WEIGHTMESH_ALONE) {
+    BecomeAlone(status.message);
+  } else if (!status.ok()) {
+    state_ = State::kRefused;
+    why_ = status.message;
+    link_.channel().Close();
+  }
+  if (!status.ok()) return status;
+  const RoundSettings settings = {plan_.request.mode, static_cast<float>(plan_.request.alpha),
+                                  plan_.request.start_round, id_};
+  rounds_ = std::make_unique<RoundDriver>(settings, &model_, &arena_, &link_, pool_.get());
+  state_ = State::kAttached;
+  return {};
+}
+
+void Attachment::BecomeAlone(std::string why) {
+  state_ = State::kAlone;
+  why_ = std::move(why);
+  link_.channel().Close();
+}
+
+Status Attachment::CheckAttached() const {
+  if (const_cast<DaemonLink&>(link_).channel().in_child()) {
+    return Invalid(
+        "this process is a fork of the one that attached the handle: attach anew in the child, or "
+        "leave the mesh to the parent");
+  }
+  switch (state_) {
+    case State::kAttached:
+      return {};
+    case State::kAlone:
+      return Alone(why_);
+    case State::kNew:
+    case State::kRefused:
+      break;
+  }
+  return Invalid("the attach of this handle was refused (" + why_ +
+                 "): detach it and attach anew");
+}
+
+Status Attachment::CheckRoundCall(const float* const* weights, size_t tensor_count,
+                                  weightmesh_round* result) {
+  if (state_ == State::kAttached) {
+    Status status = CheckWeights(weights, tensor_count, plan_.tensor_parameters.size());
+    if (!status.ok()) return status;
+  }
+  if (Status status = Clear("result", result); !status.ok()) return status;
+  return CheckAttached();
+}
+
+Status Attachment::CheckMode(attach::Mode mode, const char* call) const {
+  if (plan_.request.mode == mode) return {};
+  return Invalid(std::string(call) + " is for mode " +
+                 (mode == attach::Mode::kLockstep ? "lockstep" : "overlap") +
+                 " and the replica attached with the other: call " +
+                 (mode == attach::Mode::kLockstep ? "weightmesh_step" : "weightmesh_exchange") +
+                 ", or set options.mode");
+}
+
+Status Attachment::PublishRound(const float* const* weights, RingDaemon ring,
+                                weightmesh_round* result) {
+  Status status = rounds_->Publish(weights, ring, result);
+  if (rounds_->is_gone()) BecomeAlone(status.message);
+  if (!status.ok()) return status;
+  totals_.last_round = rounds_->newest_published();
+  ++(result->published != 0 ? totals_.rounds_published : totals_.publishes_skipped);
+  return status;
+}
+
+Status Attachment::MixRound(float* const* weights, weightmesh_round* result) {
+  Status status = rounds_->Mix(weights, result);
+  if (rounds_->is_gone()) BecomeAlone(status.message);
+  if (!status.ok()) return status;
+  if (result->round != 0) ++totals_.rounds_mixed;
+  for (uint32_t k = 0; k < WEIGHTMESH_OUTCOME_COUNT; ++k) totals_.pulls[k] += result->pulls[k];
+  return status;
+}
+
+Status Attachment::Exchange(float* const* weights, size_t tensor_count, weightmesh_round* result) {
+  weightmesh_round scratch;
+  result = OrScratch(result, &scratch);
+  Status status = CheckRoundCall(weights, tensor_count, result);
+  if (status.ok()) status = CheckMode(attach::Mode::kLockstep, "weightmesh_exchange");
+  if (!status.ok()) return status;
+  if (rounds_->HasPendingRound()) {
+    return Invalid("a published round is still to be mixed: call weightmesh_mix first");
+  }
+  status = PublishRound(weights, RingDaemon::kWithCollect, result);
+  if (!rounds_->HasPendingRound()) return status;
+  const Status mixed = MixRound(weights, result);
+  return status.ok() ? mixed : status;
+}
+
+Status Attachment::Step(float* const* weights, size_t tensor_count, weightmesh_round* result) {
+  weightmesh_round scratch;
+  result = OrScratch(result, &scratch);
+  Status status = CheckRoundCall(weights, tensor_count, result);
+  if (status.ok()) status = CheckMode(attach::Mode::kOverlap, "weightmesh_step");
+  if (!status.ok()) return status;
+  if (rounds_->HasPendingRound()) {
+    status = MixRound(weights, result);
+    if (!status.ok()) return status;
+  }
+  return PublishRound(weights, RingDaemon::kNow, result);
+}
+
+Status Attachment::Publish(const float* const* weights, size_t tensor_count,
+                           weightmesh_round* result) {
+  weightmesh_round scratch;
+  result = OrScratch(result, &scratch);
+  if (Status status = CheckRoundCall(weights, tensor_count, result); !status.ok()) return status;
+  if (rounds_->HasPendingRound()) {
+    return Invalid("a published round is still to be mixed: call weightmesh_mix first");
+  }
+  return PublishRound(weights, RingDaemon::kNow, result);
+}
+
+Status Attachment::Mix(float* const* weights, size_t tensor_count, weightmesh_round* result) {
+  weightmesh_round scratch;
+  result = OrScratch(result, &scratch);
+  if (Status status = CheckRoundCall(weights, tensor_count, result); !status.ok()) return status;
+  if (!rounds_->HasPendingRound()) {
+    return Invalid("no published round is to be mixed: call weightmesh_publish first");
+  }
+  return MixRound(weights, result);
+}
+
+Status Attachment::Report(const char* name, double value) {
+  if (name == nullptr || *name == '\0') return Invalid("name is empty: name the scalar");
+  const size_t bytes = strnlen(name, control_page::kScalarNameBytesMax);
+  if (bytes == control_page::kScalarNameBytesMax) {
+    return Invalid("the scalar's name is longer than " +
+                   std::to_string(control_page::kScalarNameBytesMax - 1) + " bytes: shorten it");
+  }
+  if (Status status = CheckAttached(); !status.ok()) return status;
+  size_t index = 0;
+  while (index < scalar_names_.size() && scalar_names_[index] != name) ++index;
+  if (index == control_page::kScalarsMax) {
+    return Invalid("a replica reports at most " + std::to_string(control_page::kScalarsMax) +
+                   " scalars, and this one is new: " + name);
+  }
+  control_page::ControlPage& page = arena_.page();
+  page.scalars[index].value_bits.store(std::bit_cast<uint64_t>(value), std::memory_order_relaxed);
+  if (index == scalar_names_.size()) {
+    std::memcpy(page.scalars[index].name, name, bytes + 1);
+    scalar_names_.emplace_back(name);
+    page.scalar_count.store(scalar_names_.size(), std::memory_order_release);
+  }
+  return {};
+}
+
+Status Attachment::Stats(weightmesh_totals* totals) {
+  if (totals == nullptr) return Invalid("totals is null: pass a weightmesh_totals");
+  if (Status status = Clear("totals", totals); !status.ok()) return status;
+  const size_t struct_size = totals->struct_size;
+  *totals = totals_;
+  totals->struct_size = struct_size;
+  Status status = CheckAttached();
+  if (status.ok()) {
+    totals->replicas = arena_.page().view_replicas.load(std::memory_order_acquire);
+  }
+  return status;
+}
+
+Status Attachment::Leave() {
+  if (Status status = CheckAttached(); !status.ok()) return status;
+  rounds_->RingForLast();
+  const Status status =
+      LeaveMesh(&link_.channel(), Clock::now() + kLeaveGrace + std::chrono::milliseconds(
+                                                  plan_.request.round_deadline_ms));
+  BecomeAlone("the replica has left the run: attach anew to take part again");
+  return status;
+}
+
+}  // namespace weightmesh::client

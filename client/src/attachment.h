@@ -1,0 +1,65 @@
+// Attachment: one replica attached to its daemon, or alone: what a weightmesh_handle holds. Used by
+// one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/include/weightmesh/weightmesh.h"
+#include "client/src/attach.h"
+#include "client/src/attach_plan.h"
+#include "client/src/mix_pool.h"
+#include "client/src/round_driver.h"
+#include "client/src/segment_passes.h"
+#include "client/src/status.h"
+
+namespace weightmesh::client {
+
+// The calls of weightmesh.h, with its meanings; statuses carry the messages.
+class Attachment {
+ public:
+  Attachment() = default;
+  ~Attachment();
+
+  // To be called first, once. Whatever it returns, the other calls may follow: they return ALONE when
+  // it did, and INVALID after a refusal.
+  Status Attach(const weightmesh_options* options, const weightmesh_tensor* tensors,
+                const float* const* weights, size_t tensor_count);
+
+  Status Exchange(float* const* weights, size_t tensor_count, weightmesh_round* result);
+  Status Step(float* const* weights, size_t tensor_count, weightmesh_round* result);
+  Status Publish(const float* const* weights, size_t tensor_count, weightmesh_round* result);
+  Status Mix(float* const* weights, size_t tensor_count, weightmesh_round* result);
+  Status Report(const char* name, double value);
+  Status Stats(weightmesh_totals* totals);
+  Status Leave();
+
+ private:
+  enum class State { kNew, kAttached, kAlone, kRefused };
+
+  // OK when the mesh can be spoken to. ALONE, or INVALID, with the reason otherwise.
+  Status CheckAttached() const;
+  // CheckAttached, and that `weights` and `result` are fit for a round. Clears `result`.
+  Status CheckRoundCall(const float* const* weights, size_t tensor_count, weightmesh_round* result);
+  Status CheckMode(attach::Mode mode, const char* call) const;
+  // The halves of a round, counted.
+  Status PublishRound(const float* const* weights, RingDaemon ring, weightmesh_round* result);
+  Status MixRound(float* const* weights, weightmesh_round* result);
+  void BecomeAlone(std::string why);
+
+  State state_ = State::kNew;
+  std::string why_;  // kAlone, kRefused: the reason that every call repeats
+  AttachPlan plan_;
+  ModelLayout model_;
+  AttachedId id_;
+  DaemonLink link_;
+  ArenaMapping arena_;
+  std::unique_ptr<MixPool> pool_;
+  std::unique_ptr<RoundDriver> rounds_;
+  std::vector<std::string> scalar_names_;
+  weightmesh_totals totals_ = {};
+};
+
+}  // namespace weightmesh::client

@@ -1,0 +1,87 @@
+// RoundDriver: one replica's rounds, by the protocol of proto/control_page.h. Used by the handle's
+// thread.
+#pragma once
+
+#include <cstdint>
+
+#include "client/include/weightmesh/weightmesh.h"
+#include "client/src/arena_mapping.h"
+#include "client/src/attach.h"
+#include "client/src/command_ring.h"
+#include "client/src/daemon_link.h"
+#include "client/src/mix_pool.h"
+#include "client/src/segment_passes.h"
+#include "client/src/status.h"
+
+namespace weightmesh::client {
+
+struct RoundSettings {
+  attach::Mode mode = attach::Mode::kLockstep;
+  float alpha = 0.5f;
+  uint64_t start_round = 0;
+  AttachedId replica;
+};
+
+// Whether a publish wakes the daemon itself, or leaves that to the collect that follows at once.
+enum class RingDaemon { kNow, kWithCollect };
+
+class RoundDriver {
+ public:
+  // All pointers must outlive the driver; `arena` is mapped.
+  RoundDriver(const RoundSettings& settings, const ModelLayout* model, ArenaMapping* arena,
+              DaemonLink* link, MixPool* pool);
+
+  // True from a publish, skipped or not, to its mix.
+  bool HasPendingRound() const { return pending_.round != 0; }
+
+  // Publishes `weights` as the next round. OK with published = 0: no slot came free in time, and the
+  // round was skipped. ALONE: the daemon is gone (is_gone() is true), or takes no commands: then
+  // the round is skipped without a word, and later ones may succeed.
+  // REQUIRES: !HasPendingRound().
+  Status Publish(const float* const* weights, RingDaemon ring, weightmesh_round* result);
+
+  // Collects the pending round and mixes what arrived into `weights`. OK however little arrived. ALONE:
+  // the daemon is gone.
+  // REQUIRES: HasPendingRound().
+  Status Mix(float* const* weights, weightmesh_round* result);
+
+  // Wakes the daemon for what was posted without a ring: before the end.
+  void RingForLast() { link_->Ring(); }
+
+  bool is_gone() const { return gone_; }
+  uint64_t newest_published() const { return newest_published_; }
+
+ private:
+  // The round between publish and mix.
+  struct Pending {
+    uint64_t round = 0;  // 0: none
+    bool published = false;
+    uint32_t slot = 0;
+    Clock::time_point begun;
+  };
+
+  Status Gone();
+  // Takes a slot for `round`: CAS READABLE -> WRITING. Waits at most publish_wait. kTimeout: none came
+  // free; kRung: *slot is the trainer's.
+  Wake TakeSlot(uint64_t round, uint32_t* slot, weightmesh_round* result);
+  bool TryTakeSlot(uint64_t round, uint32_t* slot);
+  // Waits for the daemon's freeze of `round`, at most collect_wait.
+  Wake AwaitCollected(uint64_t round, weightmesh_round* result);
+  void MixCollected(float* const* weights, weightmesh_round* result);
+  // What became of segment `segment`; writes its MixedSegment when one was delivered.
+  SegmentMix MixOne(size_t segment, float* const* weights);
+
+  const RoundSettings settings_;
+  const ModelLayout* const model_;
+  ArenaMapping* const arena_;
+  DaemonLink* const link_;
+  MixPool* const pool_;
+  CommandRing commands_;
+  std::vector<SegmentMix> mixes_;  // of the round being mixed, one for each segment
+  Pending pending_;
+  uint64_t newest_round_;  // published or skipped
+  uint64_t newest_published_ = 0;
+  bool gone_ = false;
+};
+
+}  // namespace weightmesh::client
