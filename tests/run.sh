@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# Every test: installs packages, checks the sources, builds, runs. CI runs this.
+#
+# Usage: tests/run.sh [OPTION]...
+#   --no-install            do not install packages
+#   --quick                 the release build and its tests only
+#   --preset NAME           build and test that preset only (dev release debug clang asan tsan)
+#   --label LABEL           only tests with this label (core, transport, process, house, ...);
+#                           implies --quick unless --preset is given
+#   --repeat-bit-identity   the bit-identity test alone, 20 times
+#   --jobs N                compile and test N at a time (default: the number of cores)
+#   -h, --help              this text
+#
+# Without options: clang-format on every file; debug and clang builds of the core with their tests;
+# clang-tidy on daemon/core and daemon/mem; the release build of everything with all tests, whose
+# summary comes last. Exit status: 0 all passed, 1 a step failed, 2 usage.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+usage_error() { printf 'tests/run.sh: %s; see --help\n' "$1" >&2; exit 2; }
+
+install=yes
+quick=no
+preset=
+label=
+repeat_bit_identity=no
+jobs=$(nproc)
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --no-install) install=no ;;
+    --quick) quick=yes ;;
+    --repeat-bit-identity) repeat_bit_identity=yes ;;
+    --preset|--label|--jobs)
+      [ $# -ge 2 ] || usage_error "$1 needs a value"
+      case "$1" in --preset) preset=$2 ;; --label) label=$2 ;; --jobs) jobs=$2 ;; esac
+      shift ;;
+    -h|--help) sed -n '2,17s/^# \{0,1\}//p' tests/run.sh; exit 0 ;;
+    *) usage_error "unknown option '$1'" ;;
+  esac
+  shift
+done
+case "$preset" in
+  ""|dev|release|debug|clang|asan|tsan) ;;
+  *) usage_error "no preset '$preset'" ;;
+esac
+[[ "$jobs" =~ ^[1-9][0-9]*$ ]] || usage_error "--jobs needs a number, not '$jobs'"
+
+export NINJA_STATUS='[%f/%t %es] '
+started=$SECONDS
+steps=()
+failed=()
+
+# step NAME COMMAND...: runs the command under a heading, notes its time and whether it failed.
+step() {
+  local name=$1 before=$SECONDS result=passed
+  shift
+  printf '\n=== %s\n' "$name"
+  if ! "$@"; then
+    result=FAILED
+    failed+=("$name")
+  fi
+  steps+=("$(printf '%-6s %5d s  %s' "$result" $((SECONDS - before)) "$name")")
+  printf '=== %s: %s, %d s\n' "$name" "$result" $((SECONDS - before))
+  [ "$result" = passed ]
+}
+
+# Paths of our files whose names end as one of the given patterns says.
+sources() {
+  local root=$1 expression=()
+  shift
+  for pattern in "$@"; do expression+=(-o -name "$pattern"); done
+  # shellcheck disable=SC2086 # several folders
+  find $root -type f \( "${expression[@]:1}" \) | LC_ALL=C sort
+}
+
+install_packages() { deploy/install_packages.sh; }
+
+check_format() {
+  sources "proto daemon client cuda deploy tests" '*.cc' '*.h' '*.hpp' '*.c' '*.cu' '*.proto' |
+    xargs clang-format --dry-run -Werror
+}
+
+build() {
+  cmake --preset "$1" -DWEIGHTMESH_BUILD_TESTS=ON --log-level=WARNING &&
+    cmake --build --preset "$1" --parallel "$jobs"
+}
+
+run_tests() {
+  local name=$1 prefix=() options=(--test-dir "build/$1" --output-on-failure --no-tests=error)
+  [ -z "$label" ] || options+=(-L "^$label\$")
+  # ThreadSanitizer of g++ 12 does not know the wide address randomisation of newer kernels.
+  if [ "$name" = tsan ] && setarch -R true 2>/dev/null; then prefix=(setarch -R); fi
+  "${prefix[@]}" ctest "${options[@]}" --parallel "$jobs"
+}
+
+check_tidy() {
+  sources "daemon/core daemon/mem" '*.cc' |
+    xargs -P "$jobs" -n 1 clang-tidy --quiet -p build/clang 2> >(grep -v 'warnings generated\.$' >&2)
+}
+
+print_summary() {
+  printf '\n'
+  printf '%s\n' "${steps[@]}"
+  printf 'tests/run.sh: %d s in all; ' $((SECONDS - started))
+  if [ "${#failed[@]}" -eq 0 ]; then
+    echo "every step passed"
+    exit 0
+  fi
+  local list
+  printf -v list '%s, ' "${failed[@]}"
+  echo "FAILED: ${list%, }"
+  exit 1
+}
+
+if [ "$install" = yes ]; then
+  step "packages" install_packages || print_summary
+fi
+
+if [ "$repeat_bit_identity" = yes ]; then
+  export WEIGHTMESH_BIT_IDENTITY_REPEATS=20
+  label=bit_identity
+  preset=${preset:-release}
+elif [ "$quick" = yes ] || { [ -n "$label" ] && [ -z "$preset" ]; }; then
+  preset=${preset:-release}
+fi
+
+if [ -n "$preset" ]; then
+  step "build: $preset" build "$preset" && step "tests: $preset" run_tests "$preset"
+  print_summary
+fi
+
+step "clang-format" check_format
+for core_preset in debug clang; do
+  step "build: $core_preset, core" build "$core_preset" &&
+    step "tests: $core_preset, core" run_tests "$core_preset"
+done
+step "clang-tidy: daemon/core, daemon/mem" check_tidy
+step "build: release" build release && step "tests: release" run_tests release
+print_summary
