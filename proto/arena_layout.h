@@ -15,7 +15,9 @@ namespace weightmesh {
 // How weights are written into a slot. Values are part of the contract.
 enum class WireFormat : uint32_t { kFp32 = 1, kBf16 = 2 };
 
-constexpr uint64_t WireBytesPerParameter(WireFormat wire) { return wire == WireFormat::kBf16 ? 2 : 4; }
+constexpr uint64_t WireBytesPerParameter(WireFormat wire) {
+  return wire == WireFormat::kBf16 ? 2 : 4;
+}
 
 // The unit of checksums, in wire bytes.
 constexpr uint64_t kBlockBytes = 64 * 1024;
@@ -26,7 +28,8 @@ constexpr uint64_t AlignUp(uint64_t value, uint64_t alignment) {
   return (value + alignment - 1) / alignment * alignment;
 }
 
-// Where one segment lies inside a slot or an inbox buffer. Offsets and sizes in bytes from its start.
+// Where one segment lies inside a slot or an inbox buffer. Offsets and sizes in bytes from its
+// start.
 struct SegmentPlace {
   uint64_t first_parameter = 0;  // of the flattened model
   uint64_t parameters = 0;
@@ -34,7 +37,8 @@ struct SegmentPlace {
   uint64_t data_bytes = 0;   // parameters × bytes per parameter
   uint64_t seal_offset = 0;  // of the seal word; blocks × u64 checksums follow it
   uint64_t blocks = 0;       // ceil(data_bytes / kBlockBytes)
-  uint64_t total_bytes = 0;  // of data, padding, seal and checksums: what a pull moves, from `offset`
+  uint64_t total_bytes =
+      0;  // of data, padding, seal and checksums: what a pull moves, from `offset`
 };
 
 // The whole arena. Offsets and sizes in bytes from its start.

@@ -22,7 +22,8 @@ constexpr uint32_t kMagic = 0x31414d57;  // "WMA1"
 constexpr uint16_t kVersion = 1;
 constexpr uint32_t kPayloadBytesMax = 32u << 20;
 
-// The payload of kAttachProgress is text for people, without a length; kLeave and kLeaveReply have none.
+// The payload of kAttachProgress is text for people, without a length; kLeave and kLeaveReply have
+// none.
 enum class MessageType : uint16_t {
   kAttachRequest = 1,
   kAttachProgress = 2,
@@ -41,7 +42,7 @@ struct MessageHeader {
 static_assert(sizeof(MessageHeader) == 16);
 
 // The descriptors sent with a good kAttachReply, in this order.
-constexpr int kArenaDescriptor = 0;          // memfd, sealed against resizing
+constexpr int kArenaDescriptor = 0;            // memfd, sealed against resizing
 constexpr int kDaemonDoorbellDescriptor = 1;   // eventfd: the trainer rings
 constexpr int kTrainerDoorbellDescriptor = 2;  // eventfd: the daemon rings
 constexpr int kDescriptorCount = 3;

@@ -64,9 +64,9 @@ static_assert(sizeof(Scalar) == 40);
 
 // Written by the daemon at freeze, valid for the round in collected_round.
 struct CollectedSegment {
-  uint32_t delivered;     // 1: inbox buffer `buffer` holds a segment to verify and mix
-  uint32_t outcome;       // Outcome, when not delivered
-  uint32_t buffer;        // 0 or 1
+  uint32_t delivered;  // 1: inbox buffer `buffer` holds a segment to verify and mix
+  uint32_t outcome;    // Outcome, when not delivered
+  uint32_t buffer;     // 0 or 1
   uint32_t reserved;
   uint64_t source_round;  // round of the delivered snapshot
   uint64_t source_high;   // replica_id that published it: part of the checksums' key
@@ -76,8 +76,8 @@ static_assert(sizeof(CollectedSegment) == 40);
 
 // Written by the trainer after the mix, for every delivered segment.
 struct MixedSegment {
-  uint32_t outcome;     // kArrived, kCorrupt or kRefused
-  uint32_t blocks_bad;  // of kCorrupt
+  uint32_t outcome;           // kArrived, kCorrupt or kRefused
+  uint32_t blocks_bad;        // of kCorrupt
   double difference_squared;  // sum over the segment of (Q(peer) - own)², 0 unless mixed
 };
 static_assert(sizeof(MixedSegment) == 16);
@@ -91,16 +91,17 @@ struct alignas(64) ControlPage {
   uint64_t page_bytes;
 
   // Daemon -> trainer.
-  alignas(64) std::atomic<uint64_t> next_round;       // the round that the next publish must carry
-  std::atomic<uint64_t> collected_round;              // newest round whose results are in the table
-  std::atomic<uint64_t> publish_wait_us;              // longest wait for a slot before a skip
-  std::atomic<uint64_t> collect_wait_us;              // longest a collect may take; then give up
-  std::atomic<uint64_t> view_replicas;                // replicas in the view, this one included
-  std::atomic<uint64_t> mesh_newest_round;            // newest round known to be published
+  alignas(64) std::atomic<uint64_t> next_round;  // the round that the next publish must carry
+  std::atomic<uint64_t> collected_round;         // newest round whose results are in the table
+  std::atomic<uint64_t> publish_wait_us;         // longest wait for a slot before a skip
+  std::atomic<uint64_t> collect_wait_us;         // longest a collect may take; then give up
+  std::atomic<uint64_t> view_replicas;           // replicas in the view, this one included
+  std::atomic<uint64_t> mesh_newest_round;       // newest round known to be published
 
   // Trainer -> daemon.
-  alignas(64) std::atomic<uint64_t> commands_posted;  // count; the next goes to index % kCommandsMax
-  std::atomic<uint64_t> slot_wanted;                  // 1: ring the trainer when a slot comes free
+  alignas(
+      64) std::atomic<uint64_t> commands_posted;  // count; the next goes to index % kCommandsMax
+  std::atomic<uint64_t> slot_wanted;              // 1: ring the trainer when a slot comes free
   std::atomic<uint64_t> scalar_count;
 
   // Daemon -> trainer.

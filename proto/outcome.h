@@ -21,8 +21,9 @@ enum class Outcome : uint32_t {
 constexpr uint32_t kOutcomeCount = 10;
 
 constexpr const char* OutcomeName(Outcome outcome) {
-  constexpr const char* kNames[kOutcomeCount] = {"NONE", "ARRIVED", "LATE",    "GONE",    "SKIPPED",
-                                                 "BUSY", "DEAD",    "CORRUPT", "REFUSED", "CANCELLED"};
+  constexpr const char* kNames[kOutcomeCount] = {"NONE",    "ARRIVED",  "LATE", "GONE",
+                                                 "SKIPPED", "BUSY",     "DEAD", "CORRUPT",
+                                                 "REFUSED", "CANCELLED"};
   const auto index = static_cast<uint32_t>(outcome);
   return index < kOutcomeCount ? kNames[index] : "UNKNOWN";
 }

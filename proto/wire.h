@@ -2,7 +2,8 @@
 //
 // Little endian, fixed size, no padding. A pull is one PullRequestFrame to the source, answered at
 // once by one PullAnswerFrame whose verdict is kData (the segment follows by rendezvous in the same
-// active message), kQueued or kWaiting (kData or a final verdict follows later), or a final verdict.
+// active message), kQueued or kWaiting (kData or a final verdict follows later), or a final
+// verdict.
 #pragma once
 
 #include <cstddef>
@@ -37,11 +38,11 @@ struct FrameHeader {
 
 struct PullRequestFrame {
   FrameHeader header;
-  uint64_t request_id;    // the puller's; comes back in every answer
-  uint64_t run_key;       // XXH3-64 of run_id
-  uint64_t source_high;   // replica_id that is asked
+  uint64_t request_id;   // the puller's; comes back in every answer
+  uint64_t run_key;      // XXH3-64 of run_id
+  uint64_t source_high;  // replica_id that is asked
   uint64_t source_low;
-  uint64_t reader_high;   // replica_id that asks
+  uint64_t reader_high;  // replica_id that asks
   uint64_t reader_low;
   uint64_t round;         // the round wanted, >= 1
   uint64_t newest_round;  // newest round that the sender knows to be published in this run

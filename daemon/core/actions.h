@@ -96,6 +96,7 @@ struct CutLink {  // Transport::Disconnect with force
 
 struct Sync {
   std::string address;
+  absl::Duration timeout;
 };
 struct Probe {
   NodeId node;
@@ -106,6 +107,7 @@ struct Probe {
 struct Connect {
   NodeId node;
   std::string address;
+  absl::Duration timeout;
 };
 
 // --- people ---

@@ -23,6 +23,7 @@ struct AttachRequested {
   std::string run_id;
   std::string replica_name;
   FoundingRecord founding;
+  std::vector<uint64_t> segment_bytes;  // that a pull of each segment moves; founding.segments rows
   absl::Duration start_timeout;
 };
 // The trainer's socket closed, or its arena could not be made: the replica dies, in any state.
@@ -49,7 +50,8 @@ struct CollectRequested {
 };
 // What the trainer's mix made of one delivered segment.
 struct MixedSegmentResult {
-  Outcome outcome = Outcome::kNone;  // kArrived, kCorrupt or kRefused; kNone where none was delivered
+  Outcome outcome =
+      Outcome::kNone;  // kArrived, kCorrupt or kRefused; kNone where none was delivered
   double difference_squared = 0;
 };
 struct Mixed {
@@ -118,10 +120,9 @@ struct LinkFailed {
 // NodeCore::next_deadline() has come.
 struct TimerFired {};
 
-using Event =
-    std::variant<AttachRequested, TrainerGone, LeaveRequested, Published, PublishSkipped,
-                 CollectRequested, Mixed, PullRequested, PullCancelled, PullAnswered, PullEnded,
-                 SendEnded, LinkDown, SyncReceived, SyncAnswered, SyncFailed, ProbeAnswered,
-                 ProbeFailed, LinkReady, LinkFailed, TimerFired>;
+using Event = std::variant<AttachRequested, TrainerGone, LeaveRequested, Published, PublishSkipped,
+                           CollectRequested, Mixed, PullRequested, PullCancelled, PullAnswered,
+                           PullEnded, SendEnded, LinkDown, SyncReceived, SyncAnswered, SyncFailed,
+                           ProbeAnswered, ProbeFailed, LinkReady, LinkFailed, TimerFired>;
 
 }  // namespace weightmesh

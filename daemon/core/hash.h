@@ -1,7 +1,7 @@
 // Keyed hashes and the counter-based random numbers of every decision; pure, any thread.
 //
-// Values are part of the mesh's contract: all nodes compute schedules alone and must agree. The test
-// vectors in tests/core/hash_test.cc hold on every compiler and build type.
+// Values are part of the mesh's contract: all nodes compute schedules alone and must agree. The
+// test vectors in tests/core/hash_test.cc hold on every compiler and build type.
 #pragma once
 
 #include <cstdint>

@@ -25,7 +25,8 @@ namespace weightmesh {
 class SlotKeeper {
  public:
   virtual ~SlotKeeper() = default;
-  // READABLE of `round` -> HELD. False: the trainer has taken the slot; it holds that round no more.
+  // READABLE of `round` -> HELD. False: the trainer has taken the slot; it holds that round no
+  // more.
   virtual bool Hold(AttachId attach, SlotId slot, Round round) = 0;
   // HELD of `round` -> READABLE, and wakes a trainer that waits for a slot.
   virtual void Release(AttachId attach, SlotId slot, Round round) = 0;

@@ -14,14 +14,14 @@ absl::Status ValidateRunConfig(const RunConfig& config) {
         absl::StrCat("RunConfig.alpha is ", config.alpha, "; it must be above 0 and at most 1"));
   }
   if (config.round_deadline < kRoundDeadlineMin || config.round_deadline > kRoundDeadlineMax) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "RunConfig.round_deadline_ms is ", absl::ToInt64Milliseconds(config.round_deadline),
-        "; it must be between 10 and 3600000"));
+    return absl::InvalidArgumentError(absl::StrCat("RunConfig.round_deadline_ms is ",
+                                                   absl::ToInt64Milliseconds(config.round_deadline),
+                                                   "; it must be between 10 and 3600000"));
   }
   if (config.replicas_min < 1 || config.replicas_min > kReplicasPerRunMax) {
-    return absl::InvalidArgumentError(absl::StrCat("RunConfig.replicas_min is ",
-                                                   config.replicas_min, "; it must be between 1 and ",
-                                                   kReplicasPerRunMax));
+    return absl::InvalidArgumentError(
+        absl::StrCat("RunConfig.replicas_min is ", config.replicas_min,
+                     "; it must be between 1 and ", kReplicasPerRunMax));
   }
   return absl::OkStatus();
 }
@@ -109,14 +109,13 @@ DerivedTimes DeriveTimes(const RunConfig& config, absl::Duration median_round) {
   DerivedTimes times;
   times.round_deadline = config.round_deadline;
   times.probe_timeout =
-      std::min(config.round_deadline, std::clamp(config.round_deadline / 5, absl::Milliseconds(100),
-                                                 absl::Seconds(1)));
+      std::min(config.round_deadline,
+               std::clamp(config.round_deadline / 5, absl::Milliseconds(100), absl::Seconds(1)));
   times.overlap_grace = config.round_deadline / 10;
   if (median_round > absl::ZeroDuration()) {
     times.overlap_grace = std::min(times.overlap_grace, median_round / 10);
   }
-  times.publish_wait =
-      config.mode == Mode::kLockstep ? times.round_deadline : times.overlap_grace;
+  times.publish_wait = config.mode == Mode::kLockstep ? times.round_deadline : times.overlap_grace;
   return times;
 }
 

@@ -57,7 +57,8 @@ const char* WireName(WireFormat wire);            // "fp32", …
 // The times of design.md section 4, all from round_deadline and the measured median round.
 struct DerivedTimes {
   absl::Duration round_deadline;
-  absl::Duration probe_timeout;  // clamp(round_deadline / 5, 100 ms, 1 s), and never beyond the deadline
+  absl::Duration
+      probe_timeout;  // clamp(round_deadline / 5, 100 ms, 1 s), and never beyond the deadline
   absl::Duration overlap_grace;  // min(round_deadline / 10, a tenth of the median round)
   absl::Duration publish_wait;   // lockstep: round_deadline; overlap: overlap_grace
 };

@@ -8,7 +8,8 @@
  *
  * Weights are fp32, in any number of tensors, each contiguous and row-major. Tensor pointers are
  * passed on every call and are not kept after it. A failure of the mesh is never the trainer's: a
- * segment that did not arrive keeps its own value, and without a daemon the trainer trains on alone.
+ * segment that did not arrive keeps its own value, and without a daemon the trainer trains on
+ * alone.
  *
  * Threads: one handle is used by one thread at a time; different handles are independent. Structs
  * begin with struct_size, which the caller sets to sizeof the struct (WEIGHTMESH_INIT does).
@@ -67,9 +68,9 @@ typedef enum weightmesh_outcome {
 
 /* One tensor of the model. */
 typedef struct weightmesh_tensor {
-  const char* name;       /* not empty, unique in the model */
-  const uint64_t* shape;  /* row-major extents; may be NULL when rank is 0 */
-  size_t rank;            /* 0: a scalar */
+  const char* name;      /* not empty, unique in the model */
+  const uint64_t* shape; /* row-major extents; may be NULL when rank is 0 */
+  size_t rank;           /* 0: a scalar */
 } weightmesh_tensor;
 
 /* How to attach. Zero, or NULL, takes the default given in brackets. */
@@ -87,10 +88,11 @@ typedef struct weightmesh_options {
   uint32_t replicas_min;      /* replicas to wait for before the first round [1] */
   double alpha;               /* mixing weight, in (0, 1] [0.5] */
   uint64_t round_deadline_ms; /* longest wait of a round [5000] */
-  uint64_t segments;          /* equal slices of the flattened model [18, or the parameters if fewer] */
-  const uint64_t* segment_bounds; /* instead: segments + 1 ascending parameter indices, 0 first [NULL] */
-  uint64_t start_round;           /* the first round is this + 1: set it to resume [0] */
-  uint32_t allow_different_init;  /* 1: initial weights may differ among replicas [0] */
+  uint64_t segments; /* equal slices of the flattened model [18, or the parameters if fewer] */
+  const uint64_t*
+      segment_bounds;   /* instead: segments + 1 ascending parameter indices, 0 first [NULL] */
+  uint64_t start_round; /* the first round is this + 1: set it to resume [0] */
+  uint32_t allow_different_init; /* 1: initial weights may differ among replicas [0] */
 
   /* This replica's own: */
   uint32_t slots;            /* snapshots kept, 2 to 8 [3] */
@@ -108,8 +110,8 @@ typedef struct weightmesh_round {
   uint32_t segments;  /* pulls that were due: 0 when alone in the view */
   uint32_t published; /* 1: a snapshot was published in this call; 0: skipped, or not asked for */
   uint32_t pulls[WEIGHTMESH_OUTCOME_COUNT]; /* by outcome; they add up to `segments` */
-  double difference_squared; /* sum over mixed parameters of (peer - own)² */
-  double wait_seconds;       /* spent waiting for a slot and for pulls */
+  double difference_squared;                /* sum over mixed parameters of (peer - own)² */
+  double wait_seconds;                      /* spent waiting for a slot and for pulls */
 } weightmesh_round;
 
 /* Sums since attach. */
@@ -123,16 +125,17 @@ typedef struct weightmesh_totals {
   uint64_t last_round; /* newest that this replica published */
 } weightmesh_totals;
 
-#define WEIGHTMESH_INIT(type) {sizeof(type)}
+#define WEIGHTMESH_INIT(type) \
+  { sizeof(type) }
 
 typedef struct weightmesh_handle weightmesh_handle;
 
 /* Attaches a replica; blocks until the run starts, at most start_timeout_ms. `tensors[i]` describes
- * the model and `weights[i]` its initial values. `*handle` is set in every case but WEIGHTMESH_INVALID
- * for a null `handle` and when memory is out, and must be given to weightmesh_detach:
- *   WEIGHTMESH_OK     the mesh has started
- *   WEIGHTMESH_ALONE  no daemon answers at socket_path: every call returns WEIGHTMESH_ALONE
- *   other             refused; weightmesh_message(*handle) says why; only _message and _detach work */
+ * the model and `weights[i]` its initial values. `*handle` is set in every case but
+ * WEIGHTMESH_INVALID for a null `handle` and when memory is out, and must be given to
+ * weightmesh_detach: WEIGHTMESH_OK     the mesh has started WEIGHTMESH_ALONE  no daemon answers at
+ * socket_path: every call returns WEIGHTMESH_ALONE other             refused;
+ * weightmesh_message(*handle) says why; only _message and _detach work */
 WEIGHTMESH_API weightmesh_status weightmesh_attach(const weightmesh_options* options,
                                                    const weightmesh_tensor* tensors,
                                                    const float* const* weights, size_t tensor_count,
@@ -144,8 +147,8 @@ WEIGHTMESH_API weightmesh_status weightmesh_exchange(weightmesh_handle* handle,
                                                      float* const* weights, size_t tensor_count,
                                                      weightmesh_round* result);
 
-/* Overlap: mixes what the last step's pulls brought, publishes the mixed weights, starts this round's
- * pulls, returns. The pulls of the very last step are mixed by weightmesh_mix. */
+/* Overlap: mixes what the last step's pulls brought, publishes the mixed weights, starts this
+ * round's pulls, returns. The pulls of the very last step are mixed by weightmesh_mix. */
 WEIGHTMESH_API weightmesh_status weightmesh_step(weightmesh_handle* handle, float* const* weights,
                                                  size_t tensor_count, weightmesh_round* result);
 
@@ -166,7 +169,8 @@ WEIGHTMESH_API weightmesh_status weightmesh_stats(weightmesh_handle* handle,
                                                   weightmesh_totals* totals);
 
 /* Leaves the run in order: waits, at most the round deadline, until nobody reads or is owed this
- * replica's snapshots. The handle is detached from the mesh afterwards and returns WEIGHTMESH_ALONE. */
+ * replica's snapshots. The handle is detached from the mesh afterwards and returns
+ * WEIGHTMESH_ALONE. */
 WEIGHTMESH_API weightmesh_status weightmesh_leave(weightmesh_handle* handle);
 
 /* Frees the handle. Without weightmesh_leave the mesh sees a death. NULL is ignored. */

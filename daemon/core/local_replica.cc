@@ -1,0 +1,203 @@
+// A local replica's states and what it tells its trainer.
+#include "daemon/core/local_replica.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace weightmesh {
+namespace {
+
+// What a collect may take beyond its deadline before the trainer gives up on its daemon.
+constexpr absl::Duration kCollectSlack = absl::Seconds(1);
+
+}  // namespace
+
+LocalReplica::LocalReplica(AttachId attach, ReplicaId replica, Run* run, StepContext* context,
+                           std::vector<uint64_t> segment_bytes, absl::Time start_deadline,
+                           uint32_t sends_per_peer_max)
+    : attach_(attach),
+      replica_(replica),
+      run_(run),
+      context_(context),
+      segment_bytes_(std::move(segment_bytes)),
+      start_deadline_(start_deadline),
+      sends_per_peer_max_(sends_per_peer_max) {
+  page_.attach = attach;
+}
+
+void LocalReplica::Start() {
+  own_rank_ = *run_->view().RankOf(replica_);
+  partners_.resize(segment_bytes_.size());
+  statistics_.segments.resize(segment_bytes_.size());
+  statistics_.sources.resize(run_->view().size());
+  source_ = std::make_unique<ReplicaSource>(attach_, own_rank_, run_, context_, &statistics_,
+                                            segment_bytes_, sends_per_peer_max_);
+  sink_ = std::make_unique<ReplicaSink>(attach_, own_rank_, run_, context_, &statistics_,
+                                        segment_bytes_);
+  SetState(ReplicaState::kActive);
+  UpdateTrainer();
+  context_->Emit(StartReplica{attach_});
+}
+
+DerivedTimes LocalReplica::Times() const {
+  return DeriveTimes(run_->config(), round_clock_.Median());
+}
+
+Round LocalReplica::published_round() const {
+  return source_ == nullptr ? kNoRound : source_->published_round();
+}
+Round LocalReplica::mixed_round() const {
+  return sink_ == nullptr ? kNoRound : sink_->mixed_round();
+}
+
+// A trainer may only go forward, and not further than the coupling of rounds allows.
+bool LocalReplica::Accepts(Round round) const {
+  return state_ == ReplicaState::kActive && !leaving_ && round > source_->passed_round() &&
+         run_->IsPlausible(round);
+}
+
+void LocalReplica::FindPartners(Round round) {
+  for (uint32_t segment = 0; segment < partners_.size(); ++segment) {
+    partners_[segment] =
+        run_->schedule().PartnersOf(run_->view(), round, SegmentId{segment}, own_rank_);
+  }
+}
+
+void LocalReplica::Publish(Round round, SlotId slot) {
+  if (!Accepts(round)) return;
+  const absl::Time now = context_->now();
+  if (last_publish_ != absl::InfinitePast()) {
+    round_clock_.Add(now - last_publish_);
+    statistics_.round_time_us.Add(absl::ToInt64Microseconds(now - last_publish_));
+  }
+  last_publish_ = now;
+  run_->Observe(round);
+  FindPartners(round);
+  const DerivedTimes times = Times();
+  source_->Publish(round, slot, partners_, times);
+  sink_->Begin(round, partners_, times);
+  UpdateTrainer();
+}
+
+void LocalReplica::SkipPublish(Round round) {
+  if (!Accepts(round)) return;
+  source_->Skip(round);
+  sink_->Skip(round);
+  UpdateTrainer();
+}
+
+void LocalReplica::Collect(Round round) {
+  if (state_ != ReplicaState::kActive || leaving_) return;
+  sink_->Collect(round);
+  HandOver();
+}
+
+void LocalReplica::Mixed(Round round, absl::Span<const MixedSegmentResult> results) {
+  if (sink_ != nullptr) sink_->Mixed(round, results);
+}
+
+void LocalReplica::Answered(SegmentId segment, uint32_t buffer, const PullAnswer& answer) {
+  sink_->Answered(segment, buffer, answer);
+  HandOver();
+}
+
+void LocalReplica::PullEnded(SegmentId segment, uint32_t buffer, enum PullEnd end) {
+  sink_->Ended(segment, buffer, end);
+  HandOver();
+}
+
+// The page comes before the delivery: a trainer that wakes must find the next round there.
+void LocalReplica::HandOver() {
+  std::optional<Deliver> delivery = sink_->TakeDelivery();
+  if (!delivery.has_value()) return;
+  UpdateTrainer();
+  context_->Emit(*delivery);
+}
+
+// design.md section 4, "Round numbers are coupled".
+void LocalReplica::UpdateTrainer() {
+  const Round own = std::max(source_->passed_round(), run_->founding().start_round);
+  const bool couple = run_->config().mode == Mode::kOverlap || sink_->left_behind();
+  const DerivedTimes times = Times();
+  UpdatePage page = page_;
+  page.next_round = couple ? std::max(Next(own), run_->newest_round()) : Next(own);
+  page.newest_round = run_->newest_round();
+  page.view_replicas = run_->view().size();
+  page.publish_wait = times.publish_wait;
+  page.collect_wait =
+      kCollectSlack +
+      (run_->config().mode == Mode::kOverlap ? times.overlap_grace : times.round_deadline);
+  if (page.next_round == page_.next_round && page.newest_round == page_.newest_round &&
+      page.publish_wait == page_.publish_wait && page.collect_wait == page_.collect_wait) {
+    return;
+  }
+  page_ = page;
+  context_->Emit(page);
+}
+
+void LocalReplica::NewestRoundChanged() {
+  if (state_ == ReplicaState::kActive) UpdateTrainer();
+}
+
+void LocalReplica::SetState(ReplicaState state) {
+  state_ = state;
+  if (Member* member = run_->Find(replica_)) member->info.state = state;
+}
+
+void LocalReplica::Leave() {
+  if (state_ == ReplicaState::kWaiting) {
+    SetState(ReplicaState::kLeft);
+    context_->Emit(FinishLeave{attach_});
+    return;
+  }
+  if (state_ != ReplicaState::kActive || leaving_) return;
+  leaving_ = true;
+  leave_deadline_ = context_->now() + run_->config().round_deadline;
+  sink_->Cancel();
+  FinishLeaveWhenIdle();
+}
+
+void LocalReplica::FinishLeaveWhenIdle() {
+  if (!leaving_ || state_ != ReplicaState::kActive) return;
+  if (!source_->IsIdle() && context_->now() < leave_deadline_) return;
+  SetState(ReplicaState::kLeft);
+  source_->Close();
+  context_->Emit(FinishLeave{attach_});
+}
+
+void LocalReplica::Die() {
+  if (gone_) return;
+  gone_ = true;
+  if (state_ == ReplicaState::kLeft) return;
+  SetState(ReplicaState::kDead);
+  if (!started()) return;
+  sink_->Cancel();
+  source_->Close();
+}
+
+void LocalReplica::Tick() {
+  if (!started()) return;
+  source_->Tick();
+  sink_->Tick();
+  HandOver();
+  FinishLeaveWhenIdle();
+}
+
+absl::Time LocalReplica::next_deadline() const {
+  if (state_ == ReplicaState::kWaiting) return start_deadline_;
+  if (!started()) return absl::InfiniteFuture();
+  absl::Time next = std::min(source_->next_deadline(), sink_->next_deadline());
+  if (leaving_ && state_ == ReplicaState::kActive) next = std::min(next, leave_deadline_);
+  return next;
+}
+
+bool LocalReplica::Free() {
+  if (freed_ || !gone_) return false;
+  if (started() && (!sink_->IsIdle() || !source_->IsIdle())) return false;
+  freed_ = true;
+  context_->Emit(FreeArena{attach_});
+  return true;
+}
+
+}  // namespace weightmesh

@@ -1,0 +1,189 @@
+// Push-pull with everyone, and who is silent.
+#include "daemon/core/membership.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace weightmesh {
+namespace {
+
+// Least time between two syncs with one node that news may cause.
+constexpr absl::Duration kNewsInterval = absl::Milliseconds(10);
+constexpr absl::Duration kSyncTimeoutMin = absl::Seconds(2);
+constexpr absl::Duration kConnectRetry = absl::Milliseconds(500);
+constexpr absl::Duration kConnectTimeout = absl::Seconds(2);
+
+}  // namespace
+
+Membership::Membership(MembershipOptions options, absl::Time now)
+    : options_(std::move(options)), next_deadline_(now) {
+  for (const std::string& address : options_.seeds) {
+    Seed seed;
+    seed.address = address;
+    seed.is_self = address == options_.self.control_address;
+    seed.next_try = now;
+    seeds_.push_back(seed);
+  }
+}
+
+const Peer* Membership::Find(NodeId node) const {
+  const auto found = peers_.find(node);
+  return found == peers_.end() ? nullptr : &found->second;
+}
+
+absl::Duration Membership::sync_timeout() const {
+  return std::max(kSyncTimeoutMin, 2 * options_.sync_interval);
+}
+
+void Membership::Learn(absl::Time now, const SyncMessage& message) {
+  LearnNode(now, message.self, /*first_hand=*/true);
+  for (const NodeInfo& info : message.nodes) LearnNode(now, info, /*first_hand=*/false);
+}
+
+// Only a node itself tells of its sessions; from others just unknown nodes are taken over.
+void Membership::LearnNode(absl::Time now, const NodeInfo& info, bool first_hand) {
+  if (info.node_id == options_.self.node_id) return;
+  auto found = peers_.find(info.node_id);
+  if (found == peers_.end()) {
+    if (peers_.size() + 1 >= options_.nodes_max) return;
+    found = peers_.emplace(info.node_id, Peer{}).first;
+    found->second.info = info;
+    found->second.next_sync = now;
+    next_deadline_ = std::min(next_deadline_, now);
+  }
+  if (first_hand) found->second.info = info;
+}
+
+bool Membership::Heard(absl::Time now, NodeId node) {
+  const auto found = peers_.find(node);
+  if (found == peers_.end()) return false;
+  found->second.heard_at = now;
+  const bool was_silent = found->second.silent;
+  found->second.silent = false;
+  found->second.silent_reason.clear();
+  return was_silent;
+}
+
+bool Membership::MarkSilent(NodeId node, absl::string_view reason) {
+  const auto found = peers_.find(node);
+  if (found == peers_.end() || found->second.silent) return false;
+  found->second.silent = true;
+  found->second.silent_reason = std::string(reason);
+  return true;
+}
+
+void Membership::SyncAnswered(absl::Time now, absl::string_view address, const NodeInfo& from) {
+  for (Seed& seed : seeds_) {
+    if (seed.address != address) continue;
+    seed.open = false;
+    seed.node = from.node_id;
+    seed.is_self = from.node_id == options_.self.node_id;
+    seed.next_try = now + options_.sync_interval;
+  }
+  for (auto& [node, peer] : peers_) {
+    if (peer.info.control_address == address) peer.sync_open = false;
+  }
+  ScheduleTick(now);
+}
+
+std::vector<NodeId> Membership::SyncFailed(absl::Time now, absl::string_view address) {
+  std::vector<NodeId> unheard;
+  for (Seed& seed : seeds_) {
+    if (seed.address != address) continue;
+    seed.open = false;
+    seed.next_try = now + options_.sync_interval;
+  }
+  for (auto& [node, peer] : peers_) {
+    if (peer.info.control_address != address || !peer.sync_open) continue;
+    peer.sync_open = false;
+    if (peer.heard_at <= peer.synced_at) unheard.push_back(node);
+  }
+  ScheduleTick(now);
+  return unheard;
+}
+
+void Membership::ProbeEnded(NodeId node) {
+  const auto found = peers_.find(node);
+  if (found != peers_.end()) found->second.probe_open = false;
+}
+
+void Membership::ProbeNow(NodeId node, absl::Duration timeout, Actions* actions) {
+  const auto found = peers_.find(node);
+  if (found == peers_.end() || found->second.probe_open) return;
+  found->second.probe_open = true;
+  actions->push_back(Probe{node, found->second.info.control_address, timeout});
+}
+
+void Membership::LinkReady(NodeId node, SessionId session) {
+  const auto found = peers_.find(node);
+  if (found == peers_.end()) return;
+  found->second.connect_open = false;
+  found->second.linked_session = session;
+}
+
+void Membership::LinkFailed(absl::Time now, NodeId node) {
+  const auto found = peers_.find(node);
+  if (found == peers_.end()) return;
+  found->second.connect_open = false;
+  found->second.next_connect = now + kConnectRetry;
+}
+
+bool Membership::IsLinked(NodeId node) const {
+  const Peer* peer = Find(node);
+  return peer != nullptr && peer->linked_session == peer->info.session;
+}
+
+void Membership::ConnectNow(absl::Time now, NodeId node, Actions* actions) {
+  const auto found = peers_.find(node);
+  if (found == peers_.end() || IsLinked(node)) return;
+  Peer& peer = found->second;
+  if (peer.connect_open || now < peer.next_connect) return;
+  peer.connect_open = true;
+  actions->push_back(Connect{node, peer.info.control_address, kConnectTimeout});
+}
+
+void Membership::SyncSoon(absl::Time now) {
+  for (auto& [node, peer] : peers_) {
+    if (peer.silent) continue;
+    peer.next_sync = std::min(peer.next_sync, std::max(now, peer.synced_at + kNewsInterval));
+    next_deadline_ = std::min(next_deadline_, peer.next_sync);
+  }
+}
+
+void Membership::Tick(absl::Time now, Actions* actions) {
+  if (now < next_deadline_) return;
+  for (auto& [node, peer] : peers_) {
+    if (peer.sync_open || now < peer.next_sync) continue;
+    peer.sync_open = true;
+    peer.synced_at = now;
+    peer.next_sync = now + options_.sync_interval;
+    actions->push_back(Sync{peer.info.control_address, sync_timeout()});
+  }
+  for (Seed& seed : seeds_) {
+    if (seed.is_self || seed.open || now < seed.next_try) continue;
+    seed.next_try = now + options_.sync_interval;
+    const Peer* known = Find(seed.node);
+    const bool covered = (known != nullptr && !known->silent) ||
+                         std::any_of(peers_.begin(), peers_.end(), [&](const auto& entry) {
+                           return entry.second.info.control_address == seed.address;
+                         });
+    if (covered) continue;
+    seed.open = true;
+    actions->push_back(Sync{seed.address, sync_timeout()});
+  }
+  ScheduleTick(now);
+}
+
+void Membership::ScheduleTick(absl::Time now) {
+  next_deadline_ = absl::InfiniteFuture();
+  for (const auto& [node, peer] : peers_) {
+    if (!peer.sync_open) next_deadline_ = std::min(next_deadline_, std::max(now, peer.next_sync));
+  }
+  for (const Seed& seed : seeds_) {
+    if (seed.is_self || seed.open) continue;
+    next_deadline_ = std::min(next_deadline_, std::max(now, seed.next_try));
+  }
+}
+
+}  // namespace weightmesh

@@ -1,0 +1,302 @@
+// Events in, actions out: which part of the node each event goes to.
+#include "daemon/core/node_core.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/core/node_core_impl.h"
+
+namespace weightmesh {
+
+NodeCore::NodeCore(NodeCoreOptions options, SlotKeeper* keeper, absl::Time now)
+    : impl_(std::make_unique<Impl>(std::move(options), keeper, now)) {}
+NodeCore::~NodeCore() = default;
+
+void NodeCore::Step(absl::Time now, const Event& event, Actions* actions) {
+  impl_->Step(now, event, actions);
+}
+absl::Time NodeCore::next_deadline() const { return impl_->next_deadline(); }
+SyncMessage NodeCore::MakeSync() const { return impl_->MakeSync(); }
+const NodeInfo& NodeCore::self() const { return impl_->self(); }
+TopologySnapshot NodeCore::Topology(absl::Time now, absl::string_view run_id) const {
+  return impl_->Topology(now, run_id);
+}
+std::vector<ReplicaStatsSnapshot> NodeCore::Stats(absl::string_view run_id) const {
+  return impl_->Stats(run_id);
+}
+std::vector<RunSnapshot> NodeCore::Runs() const { return impl_->Runs(); }
+std::vector<LinkSnapshot> NodeCore::Links() const { return impl_->Links(); }
+bool NodeCore::HasRun(absl::string_view run_id) const { return impl_->HasRun(run_id); }
+absl::StatusOr<ScheduleSnapshot> NodeCore::ScheduleOf(absl::string_view run_id, Round round,
+                                                      SegmentId segment) {
+  return impl_->ScheduleOf(run_id, round, segment);
+}
+
+NodeCore::Impl::Impl(NodeCoreOptions options, SlotKeeper* keeper, absl::Time now)
+    : options_(std::move(options)),
+      keeper_(keeper),
+      now_(now),
+      membership_(MembershipOptions{options_.self, options_.seeds, options_.sync_interval,
+                                    options_.nodes_max},
+                  now),
+      next_run_tick_(now) {}
+
+void NodeCore::Impl::Step(absl::Time now, const Event& event, Actions* actions) {
+  now_ = std::max(now_, now);
+  actions_ = actions;
+  std::visit([this](const auto& e) { On(e); }, event);
+  actions_ = nullptr;
+}
+
+absl::Time NodeCore::Impl::next_deadline() const {
+  absl::Time next = std::min(membership_.next_deadline(), next_run_tick_);
+  for (const auto& [attach, local] : locals_) {
+    if (!local->freed()) next = std::min(next, local->next_deadline());
+  }
+  return next;
+}
+
+RequestId NodeCore::Impl::OpenRequest(AttachId attach, SegmentId segment, uint32_t buffer) {
+  const RequestId id{++last_request_};
+  open_pulls_.emplace(id, OpenPull{attach, segment, buffer});
+  return id;
+}
+
+SendId NodeCore::Impl::OpenSend(AttachId attach) {
+  const SendId id{++last_send_};
+  open_sends_.emplace(id, attach);
+  return id;
+}
+
+// A founder on a node that has not been heard of, or whose process was replaced, is not there.
+bool NodeCore::Impl::IsReachable(const Member& member) const {
+  const bool live =
+      member.info.state == ReplicaState::kActive || member.info.state == ReplicaState::kWaiting;
+  if (!live) return false;
+  if (member.node == options_.self.node_id) return true;
+  const Peer* peer = membership_.Find(member.node);
+  return peer != nullptr && !peer->silent && peer->info.session == member.session;
+}
+
+absl::Time NodeCore::Impl::HeardFrom(NodeId node) const {
+  if (node == options_.self.node_id) return now_;
+  const Peer* peer = membership_.Find(node);
+  return peer == nullptr ? absl::InfinitePast() : peer->heard_at;
+}
+
+void NodeCore::Impl::AskForLife(NodeId node, absl::Duration timeout) {
+  membership_.ProbeNow(node, timeout, actions_);
+}
+
+void NodeCore::Impl::Doubt(NodeId node, absl::string_view reason, absl::Duration timeout) {
+  Silence(node, reason);
+  membership_.ProbeNow(node, timeout, actions_);
+}
+
+void NodeCore::Impl::Silence(NodeId node, absl::string_view reason) {
+  if (!membership_.MarkSilent(node, reason)) return;
+  Warn(absl::StrCat("node ", node.ToString(), " at ", membership_.Find(node)->info.control_address,
+                    " is silent: ", reason, "; pulls are redirected around it"));
+}
+
+void NodeCore::Impl::Heard(NodeId node) {
+  if (membership_.Heard(now_, node)) {
+    Inform(absl::StrCat("node ", node.ToString(), " answers again"));
+  }
+}
+
+LocalReplica* NodeCore::Impl::FindLocal(AttachId attach) {
+  const auto found = locals_.find(attach);
+  return found == locals_.end() ? nullptr : found->second.get();
+}
+
+LocalReplica* NodeCore::Impl::FindActive(ReplicaId replica) {
+  const auto found = active_.find(replica);
+  return found == active_.end() ? nullptr : found->second;
+}
+
+void NodeCore::Impl::ObserveRound(RunKey key, Round round) {
+  Run* run = FindRun(key);
+  if (run == nullptr || round <= run->newest_round()) return;
+  if (run->Observe(round)) TellNewestRound(run);
+}
+
+void NodeCore::Impl::TellNewestRound(Run* run) {
+  for (auto& [attach, local] : locals_) {
+    if (&local->run() == run && local->started()) local->NewestRoundChanged();
+  }
+}
+
+// --- trainers ---
+
+void NodeCore::Impl::On(const TrainerGone& event) {
+  LocalReplica* local = FindLocal(event.attach);
+  if (local == nullptr || local->gone()) return;
+  Run* run = &local->run();
+  const ReplicaState before = local->state();
+  local->Die();
+  if (before == ReplicaState::kActive) {
+    Warn(absl::StrCat("replica ", run->Find(local->replica())->info.name, " of run ", run->run_id(),
+                      " died: its trainer is gone"));
+  }
+  membership_.SyncSoon(now_);
+  FreeReplicas();
+  if (!local->started() && !run->started()) RemoveLocal(event.attach);
+  for (auto& [name, other] : runs_) TryStart(other.get());
+}
+
+void NodeCore::Impl::On(const LeaveRequested& event) {
+  LocalReplica* local = FindLocal(event.attach);
+  if (local == nullptr) return;
+  local->Leave();
+  membership_.SyncSoon(now_);
+}
+
+void NodeCore::Impl::On(const Published& event) {
+  LocalReplica* local = FindLocal(event.attach);
+  if (local == nullptr || !local->started()) return;
+  const Round newest = local->run().newest_round();
+  local->Publish(event.round, event.slot);
+  if (local->run().newest_round() != newest) TellNewestRound(&local->run());
+}
+
+void NodeCore::Impl::On(const PublishSkipped& event) {
+  LocalReplica* local = FindLocal(event.attach);
+  if (local != nullptr && local->started()) local->SkipPublish(event.round);
+}
+
+void NodeCore::Impl::On(const CollectRequested& event) {
+  LocalReplica* local = FindLocal(event.attach);
+  if (local != nullptr && local->started()) local->Collect(event.round);
+}
+
+void NodeCore::Impl::On(const Mixed& event) {
+  LocalReplica* local = FindLocal(event.attach);
+  if (local != nullptr) local->Mixed(event.round, event.segments);
+}
+
+// --- data plane ---
+
+void NodeCore::Impl::On(const PullRequested& event) {
+  const PullRequest& request = event.request;
+  Heard(request.peer);
+  ObserveRound(request.run_key, request.newest_round);
+  LocalReplica* local = FindActive(request.source);
+  if (local == nullptr || local->run().key() != request.run_key) {
+    PullAnswer answer;
+    answer.peer = request.peer;
+    answer.request_id = request.request_id;
+    answer.run_key = request.run_key;
+    answer.verdict = wire::Verdict::kDead;
+    answer.segment = request.segment;
+    return Emit(AnswerPull{answer});
+  }
+  if (!local->run().IsPlausible(request.round)) {
+    return Warn(absl::StrCat("node ", request.peer.ToString(), " asks for round ",
+                             Value(request.round), " of run ", local->run().run_id(),
+                             ", far beyond the newest, ", Value(local->run().newest_round()),
+                             "; ignored"));
+  }
+  local->source().Requested(request);
+}
+
+void NodeCore::Impl::On(const PullCancelled& event) {
+  Heard(event.peer);
+  for (auto& [attach, local] : locals_) {
+    if (local->started() && !local->freed()) {
+      local->source().Cancelled(event.peer, event.request_id);
+    }
+  }
+  FreeReplicas();
+}
+
+void NodeCore::Impl::On(const PullAnswered& event) {
+  const PullAnswer& answer = event.answer;
+  Heard(answer.peer);
+  ObserveRound(answer.run_key, answer.newest_round);
+  const auto found = open_pulls_.find(answer.request_id);
+  if (found == open_pulls_.end()) return;
+  LocalReplica* local = FindLocal(found->second.attach);
+  local->Answered(found->second.segment, found->second.buffer, answer);
+}
+
+void NodeCore::Impl::On(const struct PullEnded& event) {
+  const auto found = open_pulls_.find(event.request_id);
+  if (found == open_pulls_.end()) return;
+  const OpenPull pull = found->second;
+  open_pulls_.erase(found);
+  LocalReplica* local = FindLocal(pull.attach);
+  local->PullEnded(pull.segment, pull.buffer, event.end);
+  if (local->gone()) FreeReplicas();
+}
+
+void NodeCore::Impl::On(const SendEnded& event) {
+  const auto found = open_sends_.find(event.send_id);
+  if (found == open_sends_.end()) return;
+  LocalReplica* local = FindLocal(found->second);
+  open_sends_.erase(found);
+  local->source().SendEnded(event.send_id, event.sent);
+  local->Tick();
+  if (local->gone()) FreeReplicas();
+}
+
+void NodeCore::Impl::On(const LinkDown& event) {
+  ++links_[event.peer].failures;
+  Doubt(event.peer, absl::StrCat("the link broke: ", event.reason), absl::Seconds(1));
+}
+
+// --- control plane ---
+
+void NodeCore::Impl::On(const SyncReceived& event) { MergeSync(event.message); }
+
+void NodeCore::Impl::On(const SyncAnswered& event) {
+  membership_.SyncAnswered(now_, event.address, event.message.self);
+  MergeSync(event.message);
+}
+
+void NodeCore::Impl::On(const SyncFailed& event) {
+  for (NodeId node : membership_.SyncFailed(now_, event.address)) Silence(node, event.reason);
+}
+
+void NodeCore::Impl::On(const ProbeAnswered& event) {
+  membership_.ProbeEnded(event.node);
+  const Peer* peer = membership_.Find(event.node);
+  if (peer != nullptr && peer->info.session == event.session) Heard(event.node);
+}
+
+void NodeCore::Impl::On(const ProbeFailed& event) {
+  membership_.ProbeEnded(event.node);
+  Silence(event.node, event.reason);
+}
+
+void NodeCore::Impl::On(const LinkReady& event) {
+  membership_.LinkReady(event.node, event.session);
+  for (auto& [name, run] : runs_) TryRelease(run.get());
+}
+
+void NodeCore::Impl::On(const LinkFailed& event) {
+  membership_.LinkFailed(now_, event.node);
+  Emit(Log{LogLevel::kWarning,
+           absl::StrCat("no data link to node ", event.node.ToString(), ": ", event.reason)});
+}
+
+void NodeCore::Impl::On(const TimerFired&) {
+  membership_.Tick(now_, actions_);
+  TickReplicas();
+  TickRuns();
+}
+
+void NodeCore::Impl::TickReplicas() {
+  for (auto& [attach, local] : locals_) {
+    if (!local->freed()) local->Tick();
+  }
+  FreeReplicas();
+}
+
+void NodeCore::Impl::FreeReplicas() {
+  for (auto& [attach, local] : locals_) {
+    if (local->Free()) active_.erase(local->replica());
+  }
+}
+
+}  // namespace weightmesh

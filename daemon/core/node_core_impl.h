@@ -1,0 +1,135 @@
+// NodeCore::Impl: the state of a node and its parts, split over node_core.cc (events),
+// node_founding.cc (attach, what peers say of runs, start) and node_snapshots.cc. Core thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "daemon/core/local_replica.h"
+#include "daemon/core/membership.h"
+#include "daemon/core/node_core.h"
+#include "daemon/core/run.h"
+#include "daemon/core/step_context.h"
+
+namespace weightmesh {
+
+class NodeCore::Impl final : public StepContext {
+ public:
+  Impl(NodeCoreOptions options, SlotKeeper* keeper, absl::Time now);
+
+  void Step(absl::Time now, const Event& event, Actions* actions);
+  absl::Time next_deadline() const;
+  SyncMessage MakeSync() const;
+  const NodeInfo& self() const { return options_.self; }
+
+  TopologySnapshot Topology(absl::Time now, absl::string_view run_id) const;
+  std::vector<ReplicaStatsSnapshot> Stats(absl::string_view run_id) const;
+  std::vector<RunSnapshot> Runs() const;
+  std::vector<LinkSnapshot> Links() const;
+  bool HasRun(absl::string_view run_id) const;
+  absl::StatusOr<ScheduleSnapshot> ScheduleOf(absl::string_view run_id, Round round,
+                                              SegmentId segment);
+
+  // StepContext.
+  absl::Time now() const override { return now_; }
+  void Emit(Action action) override { actions_->push_back(std::move(action)); }
+  RequestId OpenRequest(AttachId attach, SegmentId segment, uint32_t buffer) override;
+  SendId OpenSend(AttachId attach) override;
+  bool IsReachable(const Member& member) const override;
+  absl::Time HeardFrom(NodeId node) const override;
+  void AskForLife(NodeId node, absl::Duration timeout) override;
+  void Doubt(NodeId node, absl::string_view reason, absl::Duration timeout) override;
+  SlotKeeper& keeper() override { return *keeper_; }
+  LinkStatistics& link(NodeId node) override { return links_[node]; }
+
+ private:
+  struct OpenPull {
+    AttachId attach{};
+    SegmentId segment{};
+    uint32_t buffer = 0;
+  };
+
+  // Events (node_core.cc, and node_founding.cc where named so).
+  void On(const AttachRequested& event);  // node_founding.cc
+  void On(const TrainerGone& event);
+  void On(const LeaveRequested& event);
+  void On(const Published& event);
+  void On(const PublishSkipped& event);
+  void On(const CollectRequested& event);
+  void On(const Mixed& event);
+  void On(const PullRequested& event);
+  void On(const PullCancelled& event);
+  void On(const PullAnswered& event);
+  void On(const struct PullEnded& event);
+  void On(const SendEnded& event);
+  void On(const LinkDown& event);
+  void On(const SyncReceived& event);
+  void On(const SyncAnswered& event);
+  void On(const SyncFailed& event);
+  void On(const ProbeAnswered& event);
+  void On(const ProbeFailed& event);
+  void On(const LinkReady& event);
+  void On(const LinkFailed& event);
+  void On(const TimerFired& event);
+
+  LocalReplica* FindLocal(AttachId attach);
+  LocalReplica* FindActive(ReplicaId replica);
+  void Heard(NodeId node);
+  void Silence(NodeId node, absl::string_view reason);
+  void ObserveRound(RunKey key, Round round);
+  void TellNewestRound(Run* run);
+  void TickReplicas();
+  void FreeReplicas();
+  void Warn(std::string text) { Emit(Log{LogLevel::kWarning, std::move(text)}); }
+  void Inform(std::string text) { Emit(Log{LogLevel::kInfo, std::move(text)}); }
+
+  // node_founding.cc
+  Run* FindRun(absl::string_view run_id) const;
+  Run* FindRun(RunKey key) const;
+  std::string LimitReached(const AttachRequested& event);
+  bool HasLiveMember(const Run& run) const;
+  void ForgetEndedRuns(bool all);
+  void MergeSync(const SyncMessage& message);
+  void MergeRun(const NodeInfo& from, const RunState& state);
+  Run* SettleRecord(const NodeInfo& from, const RunState& state);
+  void MergeMembers(Run* run, const NodeInfo& from, const RunState& state);
+  void BuryFormerSession(const NodeInfo& from);
+  void RefuseWaiting(Run* run, attach::ReplyCode code, const std::string& message);
+  void RemoveLocal(AttachId attach);
+  void TryStart(Run* run);
+  bool AllAgree(const Run& run, const std::vector<ReplicaId>& waiting) const;
+  std::vector<ReplicaId> ReachableWaiting(const Run& run) const;
+  void StartRun(Run* run, const std::vector<ReplicaId>& founders);
+  void TryRelease(Run* run);
+  void TickRuns();
+  void ReportProgressOf(Run* run);
+  std::string DescribeWaiting(const Run& run) const;
+  double ViewAgreement(const Run& run) const;
+
+  const NodeCoreOptions options_;
+  SlotKeeper* const keeper_;
+  absl::Time now_;
+  Actions* actions_ = nullptr;  // of the Step that runs
+
+  Membership membership_;
+  std::map<std::string, std::unique_ptr<Run>, std::less<>> runs_;
+  // Started runs whose trainers have not been released yet: until when they wait for links.
+  std::map<std::string, absl::Time> unreleased_;
+  // In the order of attach. Freed ones stay for their statistics until their run is forgotten.
+  std::map<AttachId, std::unique_ptr<LocalReplica>> locals_;
+  absl::flat_hash_map<ReplicaId, LocalReplica*> active_;
+  absl::flat_hash_map<RequestId, OpenPull> open_pulls_;
+  absl::flat_hash_map<SendId, AttachId> open_sends_;
+  std::map<NodeId, LinkStatistics> links_;
+  uint64_t last_request_ = 0;
+  uint64_t last_send_ = 0;
+  absl::Time next_run_tick_;
+};
+
+}  // namespace weightmesh

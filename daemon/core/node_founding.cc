@@ -1,0 +1,423 @@
+// How runs begin and end: attach, what peers say of runs, the agreement on founders.
+//
+// A run starts when at least replicas_min replicas wait and every daemon that hosts one of them has
+// reported exactly the same set. What a daemon has started it reports, and others follow.
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "daemon/core/node_core_impl.h"
+
+namespace weightmesh {
+namespace {
+
+// How often runs are looked at for timeouts.
+constexpr absl::Duration kRunTick = absl::Milliseconds(250);
+// Longest that a started run holds back its trainers for links that are not there yet.
+constexpr absl::Duration kLinkWait = absl::Seconds(5);
+// How long an ended run can still be asked for its statistics.
+constexpr absl::Duration kEndedRunKept = absl::Minutes(10);
+
+}  // namespace
+
+Run* NodeCore::Impl::FindRun(absl::string_view run_id) const {
+  const auto found = runs_.find(std::string(run_id));
+  return found == runs_.end() ? nullptr : found->second.get();
+}
+
+Run* NodeCore::Impl::FindRun(RunKey key) const {
+  for (const auto& [name, run] : runs_) {
+    if (run->key() == key) return run.get();
+  }
+  return nullptr;
+}
+
+// Empty when the attach is within all limits.
+std::string NodeCore::Impl::LimitReached(const AttachRequested& event) {
+  const auto live = std::count_if(locals_.begin(), locals_.end(),
+                                  [](const auto& entry) { return !entry.second->freed(); });
+  if (live >= options_.replicas_max) {
+    return absl::StrCat("this daemon holds ", live,
+                        " replicas, its limit; raise limits.replicas_max or use another daemon");
+  }
+  if (event.founding.segments > options_.segments_max) {
+    return absl::StrCat("the model has ", event.founding.segments, " segments; this daemon takes ",
+                        options_.segments_max,
+                        ": use fewer, or raise limits.segments_max on every daemon");
+  }
+  if (FindRun(event.run_id) == nullptr) {
+    if (runs_.size() >= options_.runs_max) ForgetEndedRuns(/*all=*/true);
+    if (runs_.size() >= options_.runs_max) {
+      return absl::StrCat("this daemon knows ", runs_.size(),
+                          " runs, its limit; end some or raise limits.runs_max");
+    }
+  }
+  return "";
+}
+
+void NodeCore::Impl::On(const AttachRequested& event) {
+  const auto refuse = [&](attach::ReplyCode code, std::string message) {
+    Emit(RefuseAttach{event.attach, code, std::move(message)});
+  };
+  if (absl::Status valid = ValidateRunConfig(event.founding.config); !valid.ok()) {
+    return refuse(attach::ReplyCode::kInvalid, std::string(valid.message()));
+  }
+  if (std::string limit = LimitReached(event); !limit.empty()) {
+    return refuse(attach::ReplyCode::kLimit, limit);
+  }
+  Run* run = FindRun(event.run_id);
+  if (run != nullptr && run->digest() != FoundingDigest(event.founding)) {
+    if (HasLiveMember(*run) || run->started()) {
+      return refuse(attach::ReplyCode::kMismatch,
+                    absl::StrCat("replica ", event.replica_name, " does not fit run ", event.run_id,
+                                 ": ", DescribeDifference(event.founding, run->founding()),
+                                 "; make it equal on all replicas, or use another run_id"));
+    }
+    runs_.erase(event.run_id);
+    run = nullptr;
+  }
+  if (run != nullptr && run->started()) {
+    return refuse(attach::ReplyCode::kTooLate,
+                  absl::StrCat("run ", event.run_id, " has started with its ", run->view().size(),
+                               " founders; attach before the start, or use a new run_id"));
+  }
+  const ReplicaId replica = MakeReplicaId(event.run_id, event.replica_name);
+  if (run != nullptr) {
+    const Member* known = run->Find(replica);
+    if (known != nullptr && known->info.state == ReplicaState::kWaiting) {
+      return refuse(attach::ReplyCode::kNameInUse,
+                    absl::StrCat("a live replica of run ", event.run_id, " is already named ",
+                                 event.replica_name, "; give every trainer its own replica_name"));
+    }
+  } else {
+    run = runs_.emplace(event.run_id, std::make_unique<Run>(event.run_id, event.founding))
+              .first->second.get();
+  }
+  Member member;
+  member.info.replica_id = replica;
+  member.info.name = event.replica_name;
+  member.node = options_.self.node_id;
+  member.session = options_.self.session;
+  run->Put(member);
+  locals_.emplace(event.attach, std::make_unique<LocalReplica>(
+                                    event.attach, replica, run, this, event.segment_bytes,
+                                    now_ + event.start_timeout, options_.sends_per_peer_max));
+  Emit(AdmitReplica{event.attach, replica});
+  Inform(absl::StrCat("replica ", event.replica_name, " attached to run ", event.run_id));
+  membership_.SyncSoon(now_);
+  ReportProgressOf(run);
+  TryStart(run);
+}
+
+// --- what peers say ---
+
+void NodeCore::Impl::MergeSync(const SyncMessage& message) {
+  if (message.self.node_id == options_.self.node_id) return;
+  const Peer* known = membership_.Find(message.self.node_id);
+  const bool new_session = known != nullptr && known->info.session != message.self.session;
+  membership_.Learn(now_, message);
+  Heard(message.self.node_id);
+  if (new_session) BuryFormerSession(message.self);
+  for (const RunState& state : message.runs) MergeRun(message.self, state);
+}
+
+// A daemon that comes back as another process has lost its trainers.
+void NodeCore::Impl::BuryFormerSession(const NodeInfo& from) {
+  for (auto& [name, run] : runs_) {
+    std::vector<ReplicaId> gone;
+    for (const auto& [replica, member] : run->members()) {
+      if (member.node == from.node_id && member.session != from.session) gone.push_back(replica);
+    }
+    for (ReplicaId replica : gone) {
+      if (run->started()) {
+        run->Find(replica)->info.state = ReplicaState::kDead;
+      } else {
+        run->Erase(replica);
+      }
+    }
+    run->reports().erase(from.node_id);
+  }
+}
+
+void NodeCore::Impl::MergeRun(const NodeInfo& from, const RunState& state) {
+  Run* run = SettleRecord(from, state);
+  if (run == nullptr) return;
+  const size_t waiting_before = run->Waiting().size();
+  MergeMembers(run, from, state);
+  run->reports()[from.node_id] = RunReport{state.started, state.waiting_digest, state.view_digest};
+  if (state.newest_round > run->newest_round() && run->Observe(state.newest_round)) {
+    TellNewestRound(run);
+  }
+  if (run->started()) return TryRelease(run);
+  if (run->Waiting().size() != waiting_before) {
+    membership_.SyncSoon(now_);
+    ReportProgressOf(run);
+  }
+  if (state.started) {
+    StartRun(run, state.founders);
+  } else {
+    TryStart(run);
+  }
+}
+
+// The run that `state` speaks of, if its founding record is ours or wins; null otherwise.
+Run* NodeCore::Impl::SettleRecord(const NodeInfo& from, const RunState& state) {
+  Run* run = FindRun(state.run_id);
+  const Digest theirs = FoundingDigest(state.founding);
+  if (run != nullptr && run->digest() == theirs) return run;
+  const bool they_have_live =
+      std::any_of(state.replicas.begin(), state.replicas.end(), [](const ReplicaInfo& replica) {
+        return replica.state == ReplicaState::kWaiting || replica.state == ReplicaState::kActive;
+      });
+  if (!they_have_live) return nullptr;
+  if (run != nullptr) {
+    const bool ours_wins =
+        run->started() || (!state.started && HasLiveMember(*run) && run->digest() < theirs);
+    if (ours_wins) return nullptr;
+    const std::string difference = DescribeDifference(run->founding(), state.founding);
+    RefuseWaiting(
+        run, attach::ReplyCode::kMismatch,
+        absl::StrCat("run ", state.run_id, " was founded otherwise through ", from.control_address,
+                     ": ", difference, "; make it equal on all replicas, or use another run_id"));
+    runs_.erase(state.run_id);
+  }
+  if (runs_.size() >= options_.runs_max) ForgetEndedRuns(/*all=*/true);
+  if (runs_.size() >= options_.runs_max) return nullptr;
+  return runs_.emplace(state.run_id, std::make_unique<Run>(state.run_id, state.founding))
+      .first->second.get();
+}
+
+// Each daemon alone says what its replicas are.
+void NodeCore::Impl::MergeMembers(Run* run, const NodeInfo& from, const RunState& state) {
+  std::set<ReplicaId> named;
+  for (const ReplicaInfo& info : state.replicas) {
+    named.insert(info.replica_id);
+    Member* known = run->Find(info.replica_id);
+    if (run->started() && known == nullptr) continue;  // no founder
+    const bool elsewhere = known != nullptr && !known->node.IsZero() &&
+                           known->node != from.node_id &&
+                           known->info.state <= ReplicaState::kActive;
+    if (elsewhere) {
+      // One name attached at two daemons at once: the lower node_id keeps it.
+      if (run->started() || known->node < from.node_id) continue;
+      for (auto& [attach, local] : locals_) {
+        if (local->replica() != info.replica_id || local->gone()) continue;
+        Emit(
+            RefuseAttach{attach, attach::ReplyCode::kNameInUse,
+                         absl::StrCat("a live replica of run ", run->run_id(), " is already named ",
+                                      info.name, " at ", from.control_address,
+                                      "; give every trainer its own replica_name")});
+        RemoveLocal(attach);
+        break;
+      }
+    }
+    Member member{info, from.node_id, from.session};
+    if (!run->started() && info.state > ReplicaState::kWaiting && !state.started) {
+      run->Erase(info.replica_id);
+      continue;
+    }
+    if (run->started() && known != nullptr && known->info.state > ReplicaState::kActive &&
+        known->session == from.session) {
+      member.info.state = known->info.state;  // nobody comes back within one session
+    }
+    if (run->started()) {
+      *known = member;
+    } else {
+      run->Put(member);
+    }
+  }
+  std::vector<ReplicaId> missing;
+  for (const auto& [replica, member] : run->members()) {
+    if (member.node == from.node_id && named.count(replica) == 0) missing.push_back(replica);
+  }
+  for (ReplicaId replica : missing) {
+    if (run->started()) {
+      run->Find(replica)->info.state = ReplicaState::kDead;
+    } else {
+      run->Erase(replica);
+    }
+  }
+}
+
+void NodeCore::Impl::RefuseWaiting(Run* run, attach::ReplyCode code, const std::string& message) {
+  std::vector<AttachId> refused;
+  for (const auto& [attach, local] : locals_) {
+    if (&local->run() == run) refused.push_back(attach);
+  }
+  for (AttachId attach : refused) {
+    if (!locals_[attach]->gone()) Emit(RefuseAttach{attach, code, message});
+    RemoveLocal(attach);
+  }
+}
+
+// REQUIRES: the replica was never started.
+void NodeCore::Impl::RemoveLocal(AttachId attach) {
+  const auto found = locals_.find(attach);
+  Run& run = found->second->run();
+  const Member* member = run.Find(found->second->replica());
+  if (!run.started() && member != nullptr && member->node == options_.self.node_id) {
+    run.Erase(found->second->replica());
+  }
+  locals_.erase(found);
+  membership_.SyncSoon(now_);
+}
+
+// --- start ---
+
+// Waiting replicas on daemons that answer.
+std::vector<ReplicaId> NodeCore::Impl::ReachableWaiting(const Run& run) const {
+  std::vector<ReplicaId> waiting = run.Waiting();
+  std::erase_if(waiting, [&](ReplicaId replica) {
+    return !IsReachable(run.members().find(replica)->second);
+  });
+  return waiting;
+}
+
+bool NodeCore::Impl::AllAgree(const Run& run, const std::vector<ReplicaId>& waiting) const {
+  const uint64_t digest = ViewDigest(waiting);
+  for (ReplicaId replica : waiting) {
+    const NodeId node = run.members().find(replica)->second.node;
+    if (node == options_.self.node_id) continue;
+    const auto report = run.reports().find(node);
+    if (report == run.reports().end() || report->second.waiting_digest != digest) return false;
+  }
+  return true;
+}
+
+void NodeCore::Impl::TryStart(Run* run) {
+  if (run->started()) return;
+  const std::vector<ReplicaId> waiting = ReachableWaiting(*run);
+  if (waiting.empty() || waiting.size() < run->config().replicas_min) return;
+  if (AllAgree(*run, waiting)) StartRun(run, waiting);
+}
+
+void NodeCore::Impl::StartRun(Run* run, const std::vector<ReplicaId>& founders) {
+  run->Start(founders);
+  Inform(absl::StrCat("run ", run->run_id(), " starts with ", run->view().size(), " replicas"));
+  std::vector<AttachId> late;
+  for (const auto& [attach, local] : locals_) {
+    if (&local->run() != run || local->gone()) continue;
+    if (!run->view().RankOf(local->replica()).has_value()) late.push_back(attach);
+  }
+  for (AttachId attach : late) {
+    Emit(RefuseAttach{
+        attach, attach::ReplyCode::kTooLate,
+        absl::StrCat("run ", run->run_id(), " has started with its ", run->view().size(),
+                     " founders; attach before the start, or use a new run_id")});
+    RemoveLocal(attach);
+  }
+  unreleased_[run->run_id()] = now_ + kLinkWait;
+  membership_.SyncSoon(now_);
+  TryRelease(run);
+}
+
+// Trainers start once their daemon has a data link to every founder's, or has waited long enough.
+void NodeCore::Impl::TryRelease(Run* run) {
+  const auto wait = unreleased_.find(run->run_id());
+  if (wait == unreleased_.end()) return;
+  bool ready = true;
+  for (uint32_t rank = 0; rank < run->view().size(); ++rank) {
+    const Member& member = run->MemberAt(rank);
+    if (member.node == options_.self.node_id) continue;
+    if (!member.node.IsZero()) membership_.ConnectNow(now_, member.node, actions_);
+    ready &= !member.node.IsZero() && membership_.IsLinked(member.node);
+  }
+  if (!ready && now_ < wait->second) return;
+  unreleased_.erase(wait);
+  if (!ready) Warn(absl::StrCat("run ", run->run_id(), " starts without links to all founders"));
+  for (auto& [attach, local] : locals_) {
+    if (&local->run() != run || local->gone()) continue;
+    local->Start();
+    active_[local->replica()] = local.get();
+  }
+  membership_.SyncSoon(now_);
+}
+
+// --- time ---
+
+void NodeCore::Impl::TickRuns() {
+  if (now_ < next_run_tick_) return;
+  next_run_tick_ = now_ + kRunTick;
+  std::vector<AttachId> overdue;
+  for (auto& [attach, local] : locals_) {
+    const bool waiting = local->state() == ReplicaState::kWaiting && !local->run().started();
+    if (waiting && !local->gone() && now_ >= local->start_deadline()) overdue.push_back(attach);
+  }
+  for (AttachId attach : overdue) {
+    Emit(RefuseAttach{attach, attach::ReplyCode::kStartTimeout,
+                      DescribeWaiting(locals_[attach]->run())});
+    RemoveLocal(attach);
+  }
+  for (auto& [name, run] : runs_) {
+    TryStart(run.get());
+    TryRelease(run.get());
+    if (!run->started()) continue;
+    // A daemon that came back, or a link that could not be made at the start.
+    for (uint32_t rank = 0; rank < run->view().size(); ++rank) {
+      const Member& member = run->MemberAt(rank);
+      if (member.node == options_.self.node_id || !IsReachable(member)) continue;
+      membership_.ConnectNow(now_, member.node, actions_);
+    }
+  }
+  ForgetEndedRuns(/*all=*/false);
+}
+
+bool NodeCore::Impl::HasLiveMember(const Run& run) const {
+  return std::any_of(run.members().begin(), run.members().end(),
+                     [this](const auto& entry) { return IsReachable(entry.second); });
+}
+
+// Forgets runs without live replicas that ended long ago, or (`all`) at any time.
+void NodeCore::Impl::ForgetEndedRuns(bool all) {
+  for (auto entry = runs_.begin(); entry != runs_.end();) {
+    Run* run = entry->second.get();
+    const bool held = std::any_of(locals_.begin(), locals_.end(), [run](const auto& local) {
+      return &local.second->run() == run && !local.second->freed();
+    });
+    if (held || HasLiveMember(*run)) {
+      run->ended_at.reset();
+    } else if (!run->ended_at.has_value()) {
+      run->ended_at = now_;
+    }
+    const bool forget =
+        run->ended_at.has_value() && (all || now_ - *run->ended_at >= kEndedRunKept);
+    if (!forget) {
+      ++entry;
+      continue;
+    }
+    std::erase_if(locals_, [run](const auto& local) { return &local.second->run() == run; });
+    unreleased_.erase(run->run_id());
+    entry = runs_.erase(entry);
+  }
+}
+
+// --- people ---
+
+std::string NodeCore::Impl::DescribeWaiting(const Run& run) const {
+  std::vector<std::string> names;
+  for (ReplicaId replica : ReachableWaiting(run)) {
+    names.push_back(run.members().find(replica)->second.info.name);
+  }
+  std::vector<std::string> silent;
+  for (const auto& [node, peer] : membership_.peers()) {
+    if (peer.silent) silent.push_back(peer.info.control_address);
+  }
+  return absl::StrCat(
+      "run ", run.run_id(), " has ", names.size(), " of ", run.config().replicas_min, " replicas (",
+      absl::StrJoin(names, ", "), ") through ", membership_.peers().size() + 1, " daemons",
+      silent.empty() ? "" : absl::StrCat("; silent daemons: ", absl::StrJoin(silent, ", ")),
+      "; start the missing trainers, check the daemons' seeds, or lower replicas_min");
+}
+
+void NodeCore::Impl::ReportProgressOf(Run* run) {
+  if (run->started()) return;
+  const size_t waiting = ReachableWaiting(*run).size();
+  for (const auto& [attach, local] : locals_) {
+    if (&local->run() != run || local->gone()) continue;
+    Emit(ReportProgress{attach, absl::StrCat("run ", run->run_id(), " waits for its founders: ",
+                                             waiting, " of ", run->config().replicas_min)});
+  }
+}
+
+}  // namespace weightmesh

@@ -1,0 +1,412 @@
+// The life of a replica's pulls.
+#include "daemon/core/replica_sink.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/core/check.h"
+
+namespace weightmesh {
+namespace {
+
+constexpr uint64_t kNotOverdue = std::numeric_limits<uint64_t>::max();
+
+uint32_t RemainingMs(absl::Duration left) {
+  const int64_t ms = absl::ToInt64Milliseconds(left);
+  return static_cast<uint32_t>(std::clamp<int64_t>(ms, 1, std::numeric_limits<int32_t>::max()));
+}
+
+}  // namespace
+
+ReplicaSink::ReplicaSink(AttachId attach, uint32_t own_rank, Run* run, StepContext* context,
+                         ReplicaStatistics* statistics, std::vector<uint64_t> segment_bytes)
+    : attach_(attach),
+      own_rank_(own_rank),
+      run_(run),
+      context_(context),
+      statistics_(statistics),
+      segment_bytes_(std::move(segment_bytes)),
+      pulls_(segment_bytes_.size()),
+      buffers_(segment_bytes_.size()),
+      frozen_segments_(segment_bytes_.size()),
+      overdue_(run->view().size(), kNotOverdue) {}
+
+void ReplicaSink::Begin(Round round, absl::Span<const Partners> partners,
+                        const DerivedTimes& times) {
+  GiveUp();
+  round_ = round;
+  times_ = times;
+  begun_at_ = context_->now();
+  frozen_ = false;
+  collect_wanted_ = false;
+  left_behind_ = false;
+  pending_ = 0;
+  const bool alone = run_->view().size() < 2;
+  for (uint32_t segment = 0; segment < pulls_.size(); ++segment) {
+    pulls_[segment] = SegmentPull{};
+    if (alone) continue;
+    pulls_[segment].source = partners[segment].source;
+    pulls_[segment].state = PullState::kEnding;
+    ++pending_;
+  }
+  for (uint32_t segment = 0; segment < pulls_.size() && !alone; ++segment) Ask(segment);
+}
+
+void ReplicaSink::Skip(Round round) {
+  GiveUp();
+  round_ = round;
+  frozen_ = true;
+  collect_wanted_ = false;
+}
+
+// What was not collected, or delivered and never mixed, is LATE.
+void ReplicaSink::GiveUp() {
+  for (uint32_t segment = 0; segment < pulls_.size(); ++segment) {
+    SegmentPull& pull = pulls_[segment];
+    if (IsOpen(pull)) EndLate(segment);
+    if (pull.state == PullState::kLanded && (!frozen_ || unmixed_)) {
+      buffers_[segment][pull.buffer].state = BufferState::kFree;
+      ++statistics_->pulls[static_cast<size_t>(Outcome::kLate)];
+      ++statistics_->segments[segment].pulls[static_cast<size_t>(Outcome::kLate)];
+    } else if (pull.state == PullState::kFailed && !frozen_) {
+      ++statistics_->pulls[static_cast<size_t>(pull.verdict)];
+      ++statistics_->segments[segment].pulls[static_cast<size_t>(pull.verdict)];
+    }
+    pull.state = PullState::kNone;
+  }
+  pending_ = 0;
+  frozen_ = true;
+  unmixed_ = false;
+  delivery_ready_ = false;
+}
+
+// Requests the segment from pull.source, or from the next source that can be reached.
+void ReplicaSink::Ask(uint32_t segment) {
+  SegmentPull& pull = pulls_[segment];
+  while (pull.source != own_rank_ && !context_->IsReachable(run_->MemberAt(pull.source))) {
+    if (pull.first_failure == Outcome::kNone) pull.first_failure = Outcome::kDead;
+    ++statistics_->redirects;
+    ++pull.hops;
+    pull.source =
+        run_->schedule().PartnersOf(run_->view(), round_, SegmentId{segment}, pull.source).source;
+    if (pull.hops >= run_->view().size()) break;
+  }
+  if (pull.source == own_rank_ || pull.hops >= run_->view().size()) {
+    return Fail(segment, pull.first_failure);
+  }
+  auto& buffers = buffers_[segment];
+  const uint32_t buffer = buffers[0].state == BufferState::kFree ? 0 : 1;
+  if (buffers[buffer].state != BufferState::kFree) return Fail(segment, Outcome::kLate);
+  const absl::Duration left = begun_at_ + times_.round_deadline - context_->now();
+  if (left <= absl::ZeroDuration()) return Fail(segment, Outcome::kLate);
+
+  const Member& source = run_->MemberAt(pull.source);
+  pull.state = PullState::kAsked;
+  pull.buffer = buffer;
+  pull.asked_at = context_->now();
+  pull.request = context_->OpenRequest(attach_, SegmentId{segment}, buffer);
+  buffers[buffer] = Buffer{BufferState::kOpen, absl::InfinitePast(), source.node};
+  ++open_requests_;
+  WakeBy(pull.asked_at + times_.probe_timeout);
+  PullRequest request;
+  request.peer = source.node;
+  request.request_id = pull.request;
+  request.run_key = run_->key();
+  request.source = source.info.replica_id;
+  request.reader = run_->MemberAt(own_rank_).info.replica_id;
+  request.round = round_;
+  request.segment = SegmentId{segment};
+  request.remaining_ms = RemainingMs(left);
+  request.newest_round = run_->newest_round();
+  context_->Emit(StartPull{request, attach_, buffer});
+}
+
+void ReplicaSink::Redirect(uint32_t segment, Outcome reason) {
+  SegmentPull& pull = pulls_[segment];
+  if (pull.first_failure == Outcome::kNone) pull.first_failure = reason;
+  if (pull.source < statistics_->sources.size()) ++statistics_->sources[pull.source].failed;
+  ++statistics_->redirects;
+  if (++pull.hops >= run_->view().size()) return Fail(segment, pull.first_failure);
+  pull.source =
+      run_->schedule().PartnersOf(run_->view(), round_, SegmentId{segment}, pull.source).source;
+  Ask(segment);
+}
+
+void ReplicaSink::Fail(uint32_t segment, Outcome outcome) {
+  SegmentPull& pull = pulls_[segment];
+  WEIGHTMESH_CHECK(IsOpen(pull), "a pull ended twice");
+  pull.state = PullState::kFailed;
+  pull.verdict = outcome;
+  --pending_;
+  if (outcome != Outcome::kDead && pull.source < statistics_->sources.size()) {
+    ++statistics_->sources[pull.source].failed;
+  }
+}
+
+// The pull has its outcome; its buffer waits until the transport lets go of it.
+void ReplicaSink::EndLate(uint32_t segment) {
+  SegmentPull& pull = pulls_[segment];
+  Buffer& buffer = buffers_[segment][pull.buffer];
+  if (buffer.state == BufferState::kOpen) {
+    buffer.state = BufferState::kQuarantine;
+    buffer.quarantined_at = context_->now();
+    context_->Emit(CancelPull{pull.request});
+    WakeBy(context_->now() + 2 * times_.round_deadline);
+  }
+  Fail(segment, Outcome::kLate);
+}
+
+void ReplicaSink::Answered(SegmentId segment_id, uint32_t buffer, const PullAnswer& answer) {
+  const uint32_t segment = Value(segment_id);
+  SegmentPull& pull = pulls_[segment];
+  if (buffers_[segment][buffer].state != BufferState::kOpen || pull.buffer != buffer ||
+      pull.state == PullState::kEnding) {
+    return;  // of a pull that has its outcome
+  }
+  switch (answer.verdict) {
+    case wire::Verdict::kData:
+      pull.state = PullState::kMoving;
+      return;
+    case wire::Verdict::kQueued:
+      pull.state = PullState::kQueued;
+      return;
+    case wire::Verdict::kWaiting:
+      pull.state = PullState::kWaiting;
+      pull.source_round = answer.round;
+      if (overdue_[pull.source] == Value(answer.round)) {
+        EndLate(segment);
+      } else {
+        overdue_[pull.source] = kNotOverdue;
+      }
+      break;
+    case wire::Verdict::kGone:
+      pull.verdict = Outcome::kGone;
+      break;
+    case wire::Verdict::kSkipped:
+      pull.verdict = Outcome::kSkipped;
+      break;
+    case wire::Verdict::kBusy:
+      pull.verdict = Outcome::kBusy;
+      break;
+    case wire::Verdict::kDead:
+      pull.verdict = Outcome::kDead;
+      break;
+  }
+  if (answer.verdict != wire::Verdict::kWaiting) pull.state = PullState::kEnding;
+  MaybeFreeze();
+}
+
+void ReplicaSink::Ended(SegmentId segment_id, uint32_t buffer_index, PullEnd end) {
+  const uint32_t segment = Value(segment_id);
+  SegmentPull& pull = pulls_[segment];
+  Buffer& buffer = buffers_[segment][buffer_index];
+  const NodeId peer = buffer.peer;
+  --open_requests_;
+  const bool current = buffer.state == BufferState::kOpen;
+  buffer.state = BufferState::kFree;
+  if (!current) return;
+  if (end == PullEnd::kLanded) {
+    buffer.state = BufferState::kLanded;
+    CountLanded(segment, pull);
+    pull.state = PullState::kLanded;
+    --pending_;
+  } else if (end == PullEnd::kNoData &&
+             (pull.verdict == Outcome::kGone || pull.verdict == Outcome::kBusy)) {
+    Fail(segment, pull.verdict);
+  } else {
+    const bool broken = end == PullEnd::kFailed;
+    if (broken) context_->Doubt(peer, "a pull from it failed", times_.probe_timeout);
+    pull.state = PullState::kEnding;
+    Redirect(segment, pull.verdict == Outcome::kNone || broken ? Outcome::kDead : pull.verdict);
+    pull.verdict = pull.state == PullState::kFailed ? pull.verdict : Outcome::kNone;
+  }
+  MaybeFreeze();
+}
+
+void ReplicaSink::CountLanded(uint32_t segment, const SegmentPull& pull) {
+  const uint64_t bytes = segment_bytes_[segment];
+  const uint64_t us = absl::ToInt64Microseconds(context_->now() - pull.asked_at);
+  statistics_->bytes_received += bytes;
+  statistics_->pull_time_us.Add(us);
+  statistics_->segments[segment].bytes_received += bytes;
+  statistics_->sources[pull.source].bytes += bytes;
+  LinkStatistics& link = context_->link(run_->MemberAt(pull.source).node);
+  link.bytes_received += bytes;
+  link.pull_time_us.Add(us);
+  ++link.pulls_landed;
+}
+
+void ReplicaSink::Collect(Round round) {
+  if (round != round_ || frozen_ || collect_wanted_) return;
+  collect_wanted_ = true;
+  collect_deadline_ = begun_at_ + times_.round_deadline;
+  if (run_->config().mode == Mode::kOverlap) {
+    collect_deadline_ = std::min(collect_deadline_, context_->now() + times_.overlap_grace);
+  }
+  WakeBy(collect_deadline_);
+  MaybeFreeze();
+}
+
+// Lockstep waits for every pull; overlap only for those under way.
+void ReplicaSink::MaybeFreeze() {
+  if (!collect_wanted_ || frozen_) return;
+  if (pending_ > 0 && run_->config().mode == Mode::kOverlap) {
+    const bool under_way = std::any_of(pulls_.begin(), pulls_.end(),
+                                       [this](const SegmentPull& p) { return IsUnderWay(p); });
+    if (!under_way) {
+      for (uint32_t segment = 0; segment < pulls_.size(); ++segment) {
+        if (IsOpen(pulls_[segment])) EndLate(segment);
+      }
+    }
+  }
+  if (pending_ == 0) Freeze();
+}
+
+void ReplicaSink::Freeze() {
+  frozen_ = true;
+  unmixed_ = true;
+  ++statistics_->rounds_collected;
+  for (uint32_t segment = 0; segment < pulls_.size(); ++segment) {
+    const SegmentPull& pull = pulls_[segment];
+    FrozenSegment& frozen = frozen_segments_[segment];
+    frozen = FrozenSegment{};
+    if (pull.state == PullState::kLanded) {
+      frozen.delivered = true;
+      frozen.buffer = pull.buffer;
+      frozen.source_round = round_;
+      frozen.source = run_->MemberAt(pull.source).info.replica_id;
+    } else if (pull.state == PullState::kFailed) {
+      frozen.outcome = pull.verdict;
+      ++statistics_->pulls[static_cast<size_t>(pull.verdict)];
+      ++statistics_->segments[segment].pulls[static_cast<size_t>(pull.verdict)];
+      if (pull.verdict == Outcome::kGone) left_behind_ = true;
+    }
+  }
+  delivery_ready_ = true;
+}
+
+std::optional<Deliver> ReplicaSink::TakeDelivery() {
+  if (!delivery_ready_) return std::nullopt;
+  delivery_ready_ = false;
+  return Deliver{attach_, round_, frozen_segments_};
+}
+
+void ReplicaSink::Mixed(Round round, absl::Span<const MixedSegmentResult> results) {
+  if (round != round_ || !frozen_ || !unmixed_ || results.size() != pulls_.size()) return;
+  unmixed_ = false;
+  mixed_round_ = round;
+  double difference_squared = 0;
+  uint64_t bytes_mixed = 0;
+  uint64_t bytes_all = 0;
+  for (uint32_t segment = 0; segment < pulls_.size(); ++segment) {
+    bytes_all += segment_bytes_[segment];
+    SegmentPull& pull = pulls_[segment];
+    if (pull.state != PullState::kLanded) continue;
+    const Outcome outcome =
+        results[segment].outcome == Outcome::kNone ? Outcome::kLate : results[segment].outcome;
+    ++statistics_->pulls[static_cast<size_t>(outcome)];
+    ++statistics_->segments[segment].pulls[static_cast<size_t>(outcome)];
+    if (outcome == Outcome::kArrived) {
+      ++statistics_->sources[pull.source].arrived;
+      statistics_->staleness.Add(0);
+      difference_squared += results[segment].difference_squared;
+      bytes_mixed += segment_bytes_[segment];
+    } else {
+      ++statistics_->sources[pull.source].failed;
+    }
+    buffers_[segment][pull.buffer].state = BufferState::kFree;
+    pull.state = PullState::kNone;
+  }
+  if (bytes_mixed > 0) {
+    // paper.md: the free estimate (n-1)/(2n)·|x_i - x_source|², scaled up to the whole model where
+    // segments are missing.
+    const double n = run_->view().size();
+    statistics_->consensus_distance =
+        (n - 1) / (2 * n) * difference_squared * (static_cast<double>(bytes_all) / bytes_mixed);
+  }
+}
+
+void ReplicaSink::Cancel() {
+  for (uint32_t segment = 0; segment < pulls_.size(); ++segment) {
+    SegmentPull& pull = pulls_[segment];
+    if (!IsOpen(pull)) continue;
+    EndLate(segment);
+    pull.verdict = Outcome::kCancelled;
+  }
+  GiveUp();
+}
+
+void ReplicaSink::Tick() {
+  if (context_->now() < next_deadline_) return;
+  FindSilent();
+  MeetDeadline();
+  CutStuckLinks();
+  MaybeFreeze();
+  ScheduleTick();
+}
+
+// A request without any answer for probe_timeout: its source is silent.
+void ReplicaSink::FindSilent() {
+  for (SegmentPull& pull : pulls_) {
+    if (pull.state != PullState::kAsked) continue;
+    if (context_->now() - pull.asked_at < times_.probe_timeout) continue;
+    context_->Doubt(run_->MemberAt(pull.source).node, "it did not answer a pull",
+                    times_.probe_timeout);
+    pull.state = PullState::kEnding;
+    pull.verdict = Outcome::kDead;
+    context_->Emit(CancelPull{pull.request});
+  }
+}
+
+// At the round's deadline everything open is LATE; who kept this replica waiting is remembered.
+void ReplicaSink::MeetDeadline() {
+  if (pending_ == 0) return;
+  const absl::Time now = context_->now();
+  const bool round_over = now >= begun_at_ + times_.round_deadline;
+  if (!round_over && !(collect_wanted_ && now >= collect_deadline_)) return;
+  for (uint32_t segment = 0; segment < pulls_.size(); ++segment) {
+    SegmentPull& pull = pulls_[segment];
+    if (!IsOpen(pull)) continue;
+    if (round_over && pull.state == PullState::kWaiting) {
+      overdue_[pull.source] = Value(pull.source_round);
+    }
+    EndLate(segment);
+  }
+}
+
+// A transfer that still holds its buffer two deadlines later never ends by itself.
+void ReplicaSink::CutStuckLinks() {
+  for (auto& buffers : buffers_) {
+    for (Buffer& buffer : buffers) {
+      if (buffer.state != BufferState::kQuarantine) continue;
+      if (context_->now() - buffer.quarantined_at < 2 * times_.round_deadline) continue;
+      buffer.quarantined_at = context_->now();
+      context_->Emit(CutLink{buffer.peer});
+    }
+  }
+}
+
+// Deadlines that have become void are found at the tick, not searched for at every event.
+void ReplicaSink::ScheduleTick() {
+  next_deadline_ = absl::InfiniteFuture();
+  if (pending_ > 0) {
+    next_deadline_ = begun_at_ + times_.round_deadline;
+    if (collect_wanted_) next_deadline_ = std::min(next_deadline_, collect_deadline_);
+    for (const SegmentPull& pull : pulls_) {
+      if (pull.state != PullState::kAsked) continue;
+      next_deadline_ = std::min(next_deadline_, pull.asked_at + times_.probe_timeout);
+    }
+  }
+  if (open_requests_ > pending_) {
+    for (const auto& buffers : buffers_) {
+      for (const Buffer& buffer : buffers) {
+        if (buffer.state != BufferState::kQuarantine) continue;
+        next_deadline_ =
+            std::min(next_deadline_, buffer.quarantined_at + 2 * times_.round_deadline);
+      }
+    }
+  }
+}
+
+}  // namespace weightmesh

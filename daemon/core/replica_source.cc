@@ -1,0 +1,330 @@
+// Serving a replica's snapshots to its sinks.
+#include "daemon/core/replica_source.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "daemon/core/node_core.h"
+
+namespace weightmesh {
+namespace {
+
+constexpr uint32_t kNobody = std::numeric_limits<uint32_t>::max();
+
+// Requests that may wait at one replica, for each of its segments; beyond it: BUSY. Without faults
+// one reader of a segment waits; redirects and the next round's reader add to it.
+constexpr size_t kWaitingPerSegmentMax = 8;
+
+}  // namespace
+
+ReplicaSource::ReplicaSource(AttachId attach, uint32_t own_rank, Run* run, StepContext* context,
+                             ReplicaStatistics* statistics, std::vector<uint64_t> segment_bytes,
+                             uint32_t sends_per_peer_max)
+    : attach_(attach),
+      own_rank_(own_rank),
+      run_(run),
+      context_(context),
+      statistics_(statistics),
+      segment_bytes_(std::move(segment_bytes)),
+      sends_per_peer_max_(sends_per_peer_max),
+      waiting_max_(segment_bytes_.size() * kWaitingPerSegmentMax) {
+  for (uint32_t k = 0; k < slots_.size(); ++k) {
+    slot_ids_[k] = SlotId{k};
+    slots_[k].owed_to.assign(segment_bytes_.size(), kNobody);
+  }
+  waiting_.reserve(2 * segment_bytes_.size());
+  sends_.reserve(segment_bytes_.size());
+  times_ = DeriveTimes(run->config(), absl::ZeroDuration());
+}
+
+void ReplicaSource::Publish(Round round, SlotId slot_id, absl::Span<const Partners> partners,
+                            const DerivedTimes& times) {
+  if (round <= passed_round_ || closed_) return;
+  times_ = times;
+  passed_round_ = round;
+  published_round_ = round;
+  history_[published_count_++ % kRoundsRemembered] = round;
+  ++statistics_->rounds_published;
+  Slot& slot = slots_[Value(slot_id)];
+  slot.round = round;
+  slot.published_at = context_->now();
+  slot.claims_end_at = context_->now() + times_.round_deadline;
+  if (run_->view().size() > 1) statistics_->segments_published += segment_bytes_.size();
+  slot.held = run_->config().mode == Mode::kLockstep;
+  slot.claims = 0;
+  std::fill(slot.owed_to.begin(), slot.owed_to.end(), kNobody);
+  for (uint32_t segment = 0; slot.held && segment < partners.size(); ++segment) {
+    const uint32_t sink = partners[segment].sink;
+    if (sink == own_rank_ || !context_->IsReachable(run_->MemberAt(sink))) continue;
+    slot.owed_to[segment] = sink;
+    ++slot.claims;
+  }
+  if (slot.claims > 0) WakeBy(context_->now() + times_.probe_timeout);
+  ReleaseIfFree(slot_id);
+  ServeWaiting();
+}
+
+void ReplicaSource::Skip(Round round) {
+  if (round <= passed_round_ || closed_) return;
+  passed_round_ = round;
+  ++statistics_->publishes_skipped;
+  ServeWaiting();
+}
+
+SlotId const* ReplicaSource::FindSlot(Round round) const {
+  for (uint32_t k = 0; k < slots_.size(); ++k) {
+    if (slots_[k].round == round && round != kNoRound) return &slot_ids_[k];
+  }
+  return nullptr;
+}
+
+wire::Verdict ReplicaSource::VerdictWithoutSlot(Round round) const {
+  const size_t remembered = std::min(published_count_, kRoundsRemembered);
+  bool older_known = published_count_ <= kRoundsRemembered;
+  for (size_t k = 0; k < remembered; ++k) {
+    if (history_[k] == round) return wire::Verdict::kGone;
+    older_known |= history_[k] < round;
+  }
+  return older_known ? wire::Verdict::kSkipped : wire::Verdict::kGone;
+}
+
+void ReplicaSource::Requested(const PullRequest& request) {
+  if (closed_ || Value(request.segment) >= segment_bytes_.size()) {
+    return Answer(request, wire::Verdict::kDead);
+  }
+  if (request.round > passed_round_) {
+    Park(request);
+  } else {
+    Serve(request);
+  }
+}
+
+void ReplicaSource::Park(const PullRequest& request) {
+  if (waiting_.size() >= waiting_max_) return Answer(request, wire::Verdict::kBusy);
+  const absl::Time until = context_->now() + absl::Milliseconds(request.remaining_ms);
+  waiting_.push_back(Waiting{request, until});
+  WakeBy(until);
+  Answer(request, wire::Verdict::kWaiting);
+}
+
+// REQUIRES: request.round <= passed_round_.
+void ReplicaSource::Serve(const PullRequest& request) {
+  const SlotId* slot = FindSlot(request.round);
+  if (slot == nullptr) return Answer(request, VerdictWithoutSlot(request.round));
+  const auto reader = readers_.find(request.reader);
+  if (reader != readers_.end() && reader->second.count > 0 &&
+      reader->second.round != request.round) {
+    return Park(request);  // a reader pins one round of this replica at a time
+  }
+  if (!Lease(request, *slot)) return Answer(request, wire::Verdict::kGone);
+  StartOrQueue(Transfer{request, *slot});
+}
+
+bool ReplicaSource::Lease(const PullRequest& request, SlotId slot_id) {
+  Slot& slot = slots_[Value(slot_id)];
+  if (!slot.held) {
+    if (!context_->keeper().Hold(attach_, slot_id, slot.round)) return false;
+    slot.held = true;
+  }
+  ++slot.leases;
+  ReaderLeases& reader = readers_[request.reader];
+  reader.round = request.round;
+  ++reader.count;
+  return true;
+}
+
+void ReplicaSource::Unlease(const PullRequest& request, SlotId slot) {
+  --slots_[Value(slot)].leases;
+  --readers_[request.reader].count;
+  ReleaseIfFree(slot);
+}
+
+void ReplicaSource::StartOrQueue(const Transfer& transfer) {
+  PeerQueue& peer = peers_[transfer.request.peer];
+  if (peer.active < sends_per_peer_max_) {
+    Start(transfer);
+  } else {
+    peer.queued.push_back(transfer);
+    Answer(transfer.request, wire::Verdict::kQueued);
+  }
+}
+
+void ReplicaSource::Start(const Transfer& transfer) {
+  ++peers_[transfer.request.peer].active;
+  const SendId send_id = context_->OpenSend(attach_);
+  sends_.emplace(send_id, transfer);
+  PullAnswer answer;
+  answer.peer = transfer.request.peer;
+  answer.request_id = transfer.request.request_id;
+  answer.run_key = run_->key();
+  answer.verdict = wire::Verdict::kData;
+  answer.segment = transfer.request.segment;
+  answer.round = transfer.request.round;
+  answer.newest_round = run_->newest_round();
+  context_->Emit(StartSend{answer, attach_, transfer.slot, send_id});
+}
+
+void ReplicaSource::SendEnded(SendId send_id, bool sent) {
+  const auto found = sends_.find(send_id);
+  if (found == sends_.end()) return;
+  const Transfer transfer = found->second;
+  sends_.erase(found);
+  const uint32_t segment = Value(transfer.request.segment);
+  if (sent) {
+    statistics_->bytes_sent += segment_bytes_[segment];
+    ++statistics_->segments_read;
+    LinkStatistics& link = context_->link(transfer.request.peer);
+    link.bytes_sent += segment_bytes_[segment];
+    ++link.sends_ended;
+    EndClaim(&slots_[Value(transfer.slot)], segment);
+  }
+  Unlease(transfer.request, transfer.slot);
+  --peers_[transfer.request.peer].active;
+  StartQueued(transfer.request.peer);
+  ServeWaiting();
+}
+
+void ReplicaSource::StartQueued(NodeId peer_id) {
+  PeerQueue& peer = peers_[peer_id];
+  while (peer.active < sends_per_peer_max_ && !peer.queued.empty()) {
+    const Transfer transfer = peer.queued.front();
+    peer.queued.pop_front();
+    Start(transfer);
+  }
+}
+
+// Goes once through what waits, in the order of arrival.
+void ReplicaSource::ServeWaiting() {
+  size_t kept = 0;
+  const size_t count = waiting_.size();
+  for (size_t k = 0; k < count; ++k) {
+    const Waiting waiting = waiting_[k];
+    const auto reader = readers_.find(waiting.request.reader);
+    const bool behind = reader != readers_.end() && reader->second.count > 0 &&
+                        reader->second.round != waiting.request.round;
+    const bool servable = waiting.request.round <= passed_round_ &&
+                          (!behind || FindSlot(waiting.request.round) == nullptr);
+    if (servable) {
+      Serve(waiting.request);
+    } else {
+      waiting_[kept++] = waiting;
+    }
+  }
+  waiting_.resize(kept);
+}
+
+void ReplicaSource::Cancelled(NodeId peer_id, RequestId request_id) {
+  const auto is_it = [&](const PullRequest& request) {
+    return request.peer == peer_id && request.request_id == request_id;
+  };
+  std::erase_if(waiting_, [&](const Waiting& waiting) { return is_it(waiting.request); });
+  const auto peer = peers_.find(peer_id);
+  if (peer == peers_.end()) return;
+  auto& queued = peer->second.queued;
+  const auto found = std::find_if(queued.begin(), queued.end(), [&](const Transfer& transfer) {
+    return is_it(transfer.request);
+  });
+  if (found == queued.end()) return;
+  const Transfer transfer = *found;
+  queued.erase(found);
+  Unlease(transfer.request, transfer.slot);
+  ServeWaiting();
+}
+
+void ReplicaSource::EndClaim(Slot* slot, uint32_t segment) {
+  if (slot->owed_to[segment] == kNobody) return;
+  slot->owed_to[segment] = kNobody;
+  --slot->claims;
+}
+
+void ReplicaSource::EndClaims(Slot* slot) {
+  std::fill(slot->owed_to.begin(), slot->owed_to.end(), kNobody);
+  slot->claims = 0;
+}
+
+void ReplicaSource::ReleaseIfFree(SlotId slot_id) {
+  Slot& slot = slots_[Value(slot_id)];
+  if (!slot.held || slot.leases > 0 || slot.claims > 0) return;
+  slot.held = false;
+  context_->keeper().Release(attach_, slot_id, slot.round);
+}
+
+void ReplicaSource::Close() {
+  if (closed_) return;
+  closed_ = true;
+  for (const Waiting& waiting : waiting_) Answer(waiting.request, wire::Verdict::kDead);
+  waiting_.clear();
+  for (auto& [peer_id, peer] : peers_) {
+    for (const Transfer& transfer : peer.queued) {
+      Answer(transfer.request, wire::Verdict::kDead);
+      Unlease(transfer.request, transfer.slot);
+    }
+    peer.queued.clear();
+  }
+  for (uint32_t k = 0; k < slots_.size(); ++k) {
+    EndClaims(&slots_[k]);
+    ReleaseIfFree(SlotId{k});
+  }
+}
+
+bool ReplicaSource::IsIdle() const {
+  return std::all_of(slots_.begin(), slots_.end(),
+                     [](const Slot& slot) { return slot.leases == 0 && slot.claims == 0; });
+}
+
+void ReplicaSource::Tick() {
+  const absl::Time now = context_->now();
+  if (now < next_deadline_) return;
+  std::erase_if(waiting_, [now](const Waiting& waiting) { return waiting.until <= now; });
+  for (uint32_t k = 0; k < slots_.size(); ++k) {
+    Slot& slot = slots_[k];
+    if (slot.claims == 0) continue;
+    if (now >= slot.claims_end_at) {
+      EndClaims(&slot);
+    } else {
+      CheckSinks(&slot);
+    }
+    ReleaseIfFree(SlotId{k});
+  }
+  ScheduleTick();
+}
+
+// Claims of sinks that are gone end; sinks that say nothing are asked for a sign of life.
+void ReplicaSource::CheckSinks(Slot* slot) {
+  const absl::Time now = context_->now();
+  for (uint32_t segment = 0; segment < slot->owed_to.size(); ++segment) {
+    if (slot->owed_to[segment] == kNobody) continue;
+    const Member& sink = run_->MemberAt(slot->owed_to[segment]);
+    if (!context_->IsReachable(sink)) {
+      EndClaim(slot, segment);
+    } else if (now - context_->HeardFrom(sink.node) >= times_.probe_timeout) {
+      context_->AskForLife(sink.node, times_.probe_timeout);
+    }
+  }
+}
+
+void ReplicaSource::Answer(const PullRequest& request, wire::Verdict verdict) {
+  PullAnswer answer;
+  answer.peer = request.peer;
+  answer.request_id = request.request_id;
+  answer.run_key = run_->key();
+  answer.verdict = verdict;
+  answer.segment = request.segment;
+  answer.round = published_round_;
+  answer.newest_round = run_->newest_round();
+  context_->Emit(AnswerPull{answer});
+}
+
+// Deadlines that have become void are found at the tick, not searched for at every event.
+void ReplicaSource::ScheduleTick() {
+  next_deadline_ = absl::InfiniteFuture();
+  for (const Waiting& waiting : waiting_) next_deadline_ = std::min(next_deadline_, waiting.until);
+  for (const Slot& slot : slots_) {
+    if (slot.claims == 0) continue;
+    next_deadline_ =
+        std::min({next_deadline_, slot.claims_end_at,
+                  std::max(context_->now(), slot.published_at) + times_.probe_timeout});
+  }
+}
+
+}  // namespace weightmesh

@@ -1,0 +1,132 @@
+// ReplicaSource: the read half of a local replica: its slots, and who reads them. Core thread.
+//
+// A request for a round that is published is answered with data out of a leased slot; one that
+// comes early waits; the rest get a final verdict at once. In lockstep each segment of a slot is
+// owed to its sink until somebody has read it (design.md section 4).
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "daemon/core/pull.h"
+#include "daemon/core/run.h"
+#include "daemon/core/step_context.h"
+#include "proto/control_page.h"
+
+namespace weightmesh {
+
+// Rounds of which a source can tell GONE from SKIPPED.
+constexpr size_t kRoundsRemembered = 64;
+
+class ReplicaSource {
+ public:
+  // All references must outlive the source. REQUIRES: run->started().
+  ReplicaSource(AttachId attach, uint32_t own_rank, Run* run, StepContext* context,
+                ReplicaStatistics* statistics, std::vector<uint64_t> segment_bytes,
+                uint32_t sends_per_peer_max);
+
+  // `slot` holds `round`; `partners` has one row for each segment. A round that is not newer than
+  // the last is ignored.
+  void Publish(Round round, SlotId slot, absl::Span<const Partners> partners,
+               const DerivedTimes& times);
+  // Nothing is published in `round`.
+  void Skip(Round round);
+
+  void Requested(const PullRequest& request);
+  void Cancelled(NodeId peer, RequestId request_id);
+  void SendEnded(SendId send_id, bool sent);
+
+  // Answers DEAD to all that wait and to all to come; claims end, transfers under way go on.
+  void Close();
+
+  void Tick();
+  // May be early.
+  absl::Time next_deadline() const { return next_deadline_; }
+
+  // Whether no slot is leased, and none owed.
+  bool IsIdle() const;
+  // Newest round published or skipped.
+  Round passed_round() const { return passed_round_; }
+  Round published_round() const { return published_round_; }
+
+ private:
+  struct Slot {
+    Round round{};
+    bool held = false;  // the word says HELD: by the trainer's own store, or by Hold
+    uint32_t leases = 0;
+    uint32_t claims = 0;
+    std::vector<uint32_t> owed_to;  // by segment: rank of the sink, or kNobody
+    absl::Time published_at;
+    absl::Time claims_end_at;
+  };
+  // A request that cannot be served yet: an early one, or one behind leases on another round.
+  struct Waiting {
+    PullRequest request;
+    absl::Time until;
+  };
+  struct Transfer {
+    PullRequest request;
+    SlotId slot{};
+  };
+  // What goes to one peer: at most sends_per_peer_max at once, the rest in order.
+  struct PeerQueue {
+    uint32_t active = 0;
+    std::deque<Transfer> queued;
+  };
+  // The one round of this replica on which a reader holds leases.
+  struct ReaderLeases {
+    Round round{};
+    uint32_t count = 0;
+  };
+
+  void Serve(const PullRequest& request);
+  void Park(const PullRequest& request);
+  bool Lease(const PullRequest& request, SlotId slot);
+  void Unlease(const PullRequest& request, SlotId slot);
+  void StartOrQueue(const Transfer& transfer);
+  void Start(const Transfer& transfer);
+  void StartQueued(NodeId peer);
+  void ServeWaiting();
+  void EndClaim(Slot* slot, uint32_t segment);
+  void EndClaims(Slot* slot);
+  void ReleaseIfFree(SlotId slot);
+  void CheckSinks(Slot* slot);
+  void Answer(const PullRequest& request, wire::Verdict verdict);
+  SlotId const* FindSlot(Round round) const;
+  wire::Verdict VerdictWithoutSlot(Round round) const;
+  void WakeBy(absl::Time deadline) { next_deadline_ = std::min(next_deadline_, deadline); }
+  void ScheduleTick();
+
+  const AttachId attach_;
+  const uint32_t own_rank_;
+  Run* const run_;
+  StepContext* const context_;
+  ReplicaStatistics* const statistics_;
+  const std::vector<uint64_t> segment_bytes_;
+  const uint32_t sends_per_peer_max_;
+  const size_t waiting_max_;
+
+  std::array<Slot, control_page::kSlotsMax> slots_;
+  std::array<SlotId, control_page::kSlotsMax> slot_ids_;
+  std::array<Round, kRoundsRemembered> history_{};  // published rounds, a ring
+  size_t published_count_ = 0;
+  Round passed_round_{};
+  Round published_round_{};
+  bool closed_ = false;
+  DerivedTimes times_;
+  std::vector<Waiting> waiting_;
+  std::map<NodeId, PeerQueue> peers_;
+  std::map<ReplicaId, ReaderLeases> readers_;
+  absl::flat_hash_map<SendId, Transfer> sends_;
+  absl::Time next_deadline_ = absl::InfiniteFuture();
+};
+
+}  // namespace weightmesh

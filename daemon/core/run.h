@@ -1,0 +1,95 @@
+// Run: what this node knows of one training job: its founding record, replicas and view.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "daemon/core/ids.h"
+#include "daemon/core/run_config.h"
+#include "daemon/core/schedule.h"
+#include "daemon/core/sync_message.h"
+#include "daemon/core/view.h"
+
+namespace weightmesh {
+
+// A round number further than this beyond the newest known is refused as implausible.
+constexpr uint64_t kRoundJumpMax = uint64_t{1} << 20;
+
+// One replica of a run and where it lives.
+struct Member {
+  ReplicaInfo info;
+  NodeId node;            // zero: not heard of yet
+  SessionId session = 0;  // of the node's process that hosts it
+};
+
+// What another daemon said last about the run.
+struct RunReport {
+  bool started = false;
+  uint64_t waiting_digest = 0;
+  uint64_t view_digest = 0;
+};
+
+class Run {
+ public:
+  Run(std::string run_id, FoundingRecord founding);
+
+  const std::string& run_id() const { return run_id_; }
+  RunKey key() const { return key_; }
+  const FoundingRecord& founding() const { return founding_; }
+  const RunConfig& config() const { return founding_.config; }
+  const Digest& digest() const { return digest_; }
+
+  // All replicas known, in the order of replica_id. After the start: the founders.
+  const std::map<ReplicaId, Member>& members() const { return members_; }
+  Member* Find(ReplicaId replica);
+  // Adds or replaces. REQUIRES: before the start, or the replica is a founder.
+  void Put(const Member& member) { members_[member.info.replica_id] = member; }
+  void Erase(ReplicaId replica) { members_.erase(replica); }
+
+  // The waiting replicas, and the hash by which daemons compare what they know of them.
+  std::vector<ReplicaId> Waiting() const;
+  uint64_t WaitingDigest() const { return ViewDigest(Waiting()); }
+  std::map<NodeId, RunReport>& reports() { return reports_; }
+  const std::map<NodeId, RunReport>& reports() const { return reports_; }
+
+  // Fixes the founders for good. Replicas that are none of them are forgotten; founders that were
+  // never heard of are members without a node.
+  void Start(const std::vector<ReplicaId>& founders);
+  bool started() const { return started_; }
+  const View& view() const { return view_; }  // empty before the start
+  Schedule& schedule() { return *schedule_; }
+  // REQUIRES: started, rank < view().size().
+  Member& MemberAt(uint32_t rank) { return *by_rank_[rank]; }
+  const Member& MemberAt(uint32_t rank) const { return *by_rank_[rank]; }
+
+  // Newest round known to be published by anyone.
+  Round newest_round() const { return newest_round_; }
+  bool IsPlausible(Round round) const {
+    return Value(round) <= Value(newest_round_) + kRoundJumpMax;
+  }
+  // Raises the newest round; false, and no change, when `round` is implausible.
+  bool Observe(Round round);
+
+  // Time since which nobody has been live; for forgetting ended runs.
+  std::optional<absl::Time> ended_at;
+
+ private:
+  const std::string run_id_;
+  const RunKey key_;
+  const FoundingRecord founding_;
+  const Digest digest_;
+  std::map<ReplicaId, Member> members_;
+  std::map<NodeId, RunReport> reports_;
+  bool started_ = false;
+  View view_;
+  std::vector<Member*> by_rank_;
+  std::unique_ptr<Schedule> schedule_;
+  Round newest_round_{};
+};
+
+}  // namespace weightmesh

@@ -1,0 +1,41 @@
+// StepContext: what the parts of the core may use of the node while a Step runs; core thread.
+#pragma once
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "daemon/core/actions.h"
+#include "daemon/core/ids.h"
+#include "daemon/core/statistics.h"
+
+namespace weightmesh {
+
+class SlotKeeper;
+struct Member;
+
+class StepContext {
+ public:
+  virtual ~StepContext() = default;
+
+  // Of the Step that runs.
+  virtual absl::Time now() const = 0;
+  virtual void Emit(Action action) = 0;
+
+  // A fresh id for a pull into inbox buffer `buffer`; known until Ended is told to the replica.
+  virtual RequestId OpenRequest(AttachId attach, SegmentId segment, uint32_t buffer) = 0;
+  // A fresh id for a transfer to `peer`; known until Ended is told to the replica.
+  virtual SendId OpenSend(AttachId attach) = 0;
+
+  // Whether pulls from `member` may be started; otherwise they are redirected around it.
+  virtual bool IsReachable(const Member& member) const = 0;
+  // When the node was last heard from; InfinitePast if never.
+  virtual absl::Time HeardFrom(NodeId node) const = 0;
+  // Asks for a sign of life; without one within `timeout` the node counts as silent.
+  virtual void AskForLife(NodeId node, absl::Duration timeout) = 0;
+  // The node did not answer: skip it until it does, and probe it at once.
+  virtual void Doubt(NodeId node, absl::string_view reason, absl::Duration timeout) = 0;
+
+  virtual SlotKeeper& keeper() = 0;
+  virtual LinkStatistics& link(NodeId node) = 0;
+};
+
+}  // namespace weightmesh
