@@ -98,22 +98,23 @@ class AttachServer {
   void OnConnecting();
   void PauseAccepting();
   void Admit(FileDescriptor socket);
+
   void OnEvents(AttachId id, uint32_t events);
   void Receive(AttachId id);
-  // False when nothing more is to be read from the connection.
-  bool OnBytes(AttachId id, absl::string_view bytes);
+  void OnHeader(AttachId id, Connection* connection);
   void OnFault(AttachId id, Connection* connection);
   void OnMessage(AttachId id, Connection* connection);
-  void OnAttachRequest(AttachId id, Connection* connection, const std::string& payload);
 
   void Send(AttachId id, attach::MessageType type, absl::string_view payload,
             absl::Span<const int> descriptors);
-  // Tells the peer why, and lets it read that.
-  void Refuse(AttachId id, Connection* connection, attach::ReplyCode code, std::string message);
-  void Linger(AttachId id, Connection* connection);
   void Flush(Connection* connection);
-  void UpdateEvents(Connection* connection);
+  // Makes the loop find the connection at its end, for `reason`.
+  void Break(Connection* connection, std::string reason);
+  // Tells the peer why, and lingers.
+  void Refuse(AttachId id, Connection* connection, attach::ReplyCode code, std::string message);
+  void Linger(Connection* connection);
   void Forget(AttachId id, absl::string_view reason);
+
   Connection* Find(AttachId id);
   void OnTimer();
   void ResetTimer();
