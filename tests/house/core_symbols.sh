@@ -6,28 +6,28 @@ set -euo pipefail
 archive=$1
 nm=$2
 
-defined=$("$nm" --defined-only --demangle "$archive" | awk 'NF >= 3 { $1 = $2 = ""; print substr($0, 3) }' |
-            LC_ALL=C sort -u)
-if ! grep -q '^weightmesh::' <<<"$defined"; then
+symbols() { "$nm" "$1" "$archive" | awk 'NF >= 2 { print $NF }' | LC_ALL=C sort -u; }
+
+defined=$(symbols --defined-only)
+if ! grep -q '^_ZNK\?10weightmesh' <<<"$defined"; then
   echo "$archive defines nothing of weightmesh; is that the core?"
   exit 1
 fi
-needed=$("$nm" --undefined-only --demangle "$archive" |
-           awk '$1 ~ /^[Uwv]$/ { $1 = ""; print substr($0, 2) }' | LC_ALL=C sort -u)
-outside=$(LC_ALL=C comm -13 <(echo "$defined") <(echo "$needed"))
+outside=$(LC_ALL=C comm -13 <(echo "$defined") <(symbols --undefined-only))
 
-# Namespaces of the C++ library and Abseil, what the compiler calls by itself, memory and strings.
-allowed='^((non-virtual thunk to |(vtable|typeinfo|typeinfo name|guard variable|VTT) for )?(std|absl|__gnu_cxx|__cxxabiv1)::'
-allowed+='|([a-z_A-Z0-9:<>,&*() ]+ )?(std|absl|__gnu_cxx)::'
-allowed+='|operator (new|delete)(\[\])?\('
-allowed+='|(mem|str)[a-z0-9_]+$|__(memcpy|memset|memmove|strcpy|sprintf|snprintf|vsnprintf)_chk$'
-allowed+='|__(cxa|gxx|stack_chk|assert|dso)_[a-z0-9_]+$|__(u|)(div|mod)ti3$'
-allowed+='|_Unwind_[A-Za-z]+$|_GLOBAL_OFFSET_TABLE_$|__tls_get_addr$|abort$|free$|malloc$'
-allowed+='|(ceil|floor|fma|sqrt|log|log2|exp|pow|lround|llround|round|fmod)f?$|__errno_location$)'
+# Mangled names: a name of std:: (St, Sa, Ss, ...), absl::, __gnu_cxx:: or __cxxabiv1::, its vtable
+# or type information, and operator new and delete.
+allowed='^(_Z(T[VISTh]|GV)?N?[VK]?[RO]?(St|S[absiod]|4absl|9__gnu_cxx|10__cxxabiv1)'
+allowed+='|_Z(nw|na|dl|da)[mP]'
+# What the compiler calls by itself; C on memory, strings and numbers.
+allowed+='|__(cxa|gxx|stack_chk|assert|dso)_[a-z0-9_]+$|__u?(div|mod)ti3$|_Unwind_[A-Za-z]+$'
+allowed+='|_GLOBAL_OFFSET_TABLE_$|__tls_get_addr$|__errno_location$|abort$|free$|malloc$'
+allowed+='|(mem|str)[a-z0-9_]+$|__(mem|str)[a-z]+_chk$'
+allowed+='|(ceil|floor|round|l?lround|fma|fmod|sqrt|log|log2|exp|pow)f?$)'
 foreign=$(grep -vE "$allowed" <<<"$outside" || true)
 
 if [ -n "$foreign" ]; then
-  printf 'daemon/core is pure, but %s needs:\n%s\n' "$archive" "$foreign"
+  printf 'daemon/core is pure, but %s needs:\n%s\n' "$archive" "$(c++filt <<<"$foreign")"
   exit 1
 fi
-echo "$(wc -l <<<"$outside") symbols from outside, all of them Abseil, C++ library or plain C"
+echo "$(wc -l <<<"$outside") symbols from outside: Abseil, C++ library and plain C"
