@@ -1,0 +1,194 @@
+// The training loops.
+#include "client/examples/training.h"
+
+#include <algorithm>
+#include <random>
+#include <span>
+#include <thread>
+#include <utility>
+
+#include "client/examples/lars.h"
+#include "client/examples/learner.h"
+
+namespace letter {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// What the loops share: the time of rounds, and what is told of them.
+class RoundLog {
+ public:
+  explicit RoundLog(const TrainingOptions& options)
+      : options_(options),
+        generator_(SeededGenerator(options.seed, "stalls", options.replica)),
+        start_(Clock::now()),
+        round_start_(start_) {}
+
+  // Pauses as --stall-ms asks; returns the round's learning rate.
+  double Begin(size_t round) {
+    round_start_ = Clock::now();
+    if (options_.stall.count() > 0) {
+      const uint64_t choices = static_cast<uint64_t>(options_.stall.count()) + 1;
+      std::this_thread::sleep_for(std::chrono::milliseconds(generator_() % choices));
+    }
+    return LearningRate(options_.peak_learning_rate, round, options_.rounds);
+  }
+
+  bool IsReportDue(size_t round) const {
+    return (round + 1) % options_.report_every == 0 || round + 1 == options_.rounds;
+  }
+
+  void Report(const Progress& progress) {
+    result_.progress.push_back(progress);
+    options_.on_progress(progress);
+  }
+
+  // Waits until the round has taken as long as --pace-ms asks.
+  void End(double loss) {
+    result_.final_loss = loss;
+    if (options_.pace.count() > 0) std::this_thread::sleep_until(round_start_ + options_.pace);
+  }
+
+  TrainingResult& result() { return result_; }
+
+  TrainingResult Finish(Mlp& model, const Rows& score) {
+    result_.seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+    result_.accuracy = model.Accuracy(score);
+    result_.weights.assign(model.parameters().begin(), model.parameters().end());
+    return std::move(result_);
+  }
+
+ private:
+  const TrainingOptions& options_;
+  std::mt19937_64 generator_;
+  Clock::time_point start_;
+  Clock::time_point round_start_;
+  TrainingResult result_;
+};
+
+// The model as the mesh sees it. The pointers live as long as the model.
+std::vector<weightmesh::Tensor> TensorsOf(Mlp& model) {
+  std::vector<weightmesh::Tensor> tensors;
+  float* parameters = model.parameters().data();
+  for (const Layer& layer : model.layers()) {
+    const std::string name = "layer" + std::to_string(tensors.size() / 2);
+    tensors.push_back(
+        {name + ".weight", {layer.inputs, layer.outputs}, parameters + layer.weight_begin});
+    tensors.push_back({name + ".bias", {layer.outputs}, parameters + layer.bias_begin});
+  }
+  return tensors;
+}
+
+// Adds what an exchange did to the result.
+void Count(const weightmesh::RoundResult& exchanged, TrainingResult* result) {
+  result->rounds_published += exchanged.published ? 1 : 0;
+  result->rounds_mixed += exchanged.round > 0 ? 1 : 0;
+  result->wait_seconds += exchanged.wait_seconds;
+  for (size_t k = 0; k < result->pulls.size(); ++k) result->pulls[k] += exchanged.pulls[k];
+}
+
+// Says once that this replica is alone, and why.
+void NoticeAlone(const weightmesh::Replica& replica, const TrainingOptions& options,
+                 TrainingResult* result) {
+  if (!replica.alone() || result->alone) return;
+  result->alone = true;
+  options.on_notice(replica.message());
+}
+
+}  // namespace
+
+TrainingResult TrainOnMesh(const Split& split, const TrainingOptions& options, MeshOptions mesh) {
+  Learner learner(&split.train, options.replica, options.replicas, options.seed);
+  const std::vector<weightmesh::Tensor> tensors = TensorsOf(learner.model());
+
+  // Attach: waits until all replicas of the run are there.
+  mesh.replica_name = "replica-" + std::to_string(options.replica);
+  mesh.replicas_min = static_cast<uint32_t>(options.replicas);
+  mesh.progress = [&options](const char* message) { options.on_notice(message); };
+  weightmesh::Replica replica(mesh, tensors);
+
+  RoundLog log(options);
+  NoticeAlone(replica, options, &log.result());
+  weightmesh::RoundResult exchanged;
+  for (size_t round = 0; round < options.rounds; ++round) {
+    const double learning_rate = log.Begin(round);
+
+    // The trainer's own business: a batch, and a step of the optimizer.
+    const double loss = learner.ComputeGradient();
+    learner.Step(learning_rate);
+
+    // The mesh's: share these weights, and mix in a peer's.
+    exchanged = mesh.mode == WEIGHTMESH_OVERLAP ? replica.Step(tensors) : replica.Exchange(tensors);
+    Count(exchanged, &log.result());
+
+    if (log.IsReportDue(round)) {
+      const double accuracy = learner.model().Accuracy(split.score);
+      replica.Report("loss", loss);
+      replica.Report("accuracy", accuracy);
+      replica.Report("learning_rate", learning_rate);
+      log.Report({round + 1, loss, accuracy, learning_rate});
+    }
+    NoticeAlone(replica, options, &log.result());
+    log.End(loss);
+  }
+  // In overlap the last step's pulls are still to be mixed.
+  if (mesh.mode == WEIGHTMESH_OVERLAP && exchanged.published) {
+    Count(replica.Mix(tensors), &log.result());
+    NoticeAlone(replica, options, &log.result());
+  }
+  TrainingResult result = log.Finish(learner.model(), split.score);
+  replica.Leave();
+  return result;
+}
+
+TrainingResult TrainAlone(const Split& split, const TrainingOptions& options) {
+  Learner learner(&split.train, options.replica, options.replicas, options.seed);
+  RoundLog log(options);
+  for (size_t round = 0; round < options.rounds; ++round) {
+    const double learning_rate = log.Begin(round);
+    const double loss = learner.ComputeGradient();
+    learner.Step(learning_rate);
+    if (log.IsReportDue(round)) {
+      log.Report({round + 1, loss, learner.model().Accuracy(split.score), learning_rate});
+    }
+    log.End(loss);
+  }
+  return log.Finish(learner.model(), split.score);
+}
+
+TrainingResult TrainAllReduce(const Split& split, const TrainingOptions& options) {
+  std::vector<Learner> learners;
+  for (size_t k = 0; k < options.replicas; ++k) {
+    learners.emplace_back(&split.train, k, options.replicas, options.seed);
+  }
+  Learner& first = learners.front();
+  const float share = 1.0F / static_cast<float>(options.replicas);
+  RoundLog log(options);
+  for (size_t round = 0; round < options.rounds; ++round) {
+    const double learning_rate = log.Begin(round);
+
+    // The mean gradient, gathered in the first learner.
+    double loss = 0;
+    for (Learner& learner : learners) loss += learner.ComputeGradient() * share;
+    const std::span<float> mean = first.gradient();
+    for (size_t i = 0; i < mean.size(); ++i) {
+      for (size_t k = 1; k < learners.size(); ++k) mean[i] += learners[k].gradient()[i];
+      mean[i] *= share;
+    }
+
+    // Equal weights and equal gradients give equal steps: one is computed, the others copy it.
+    first.Step(learning_rate);
+    const std::span<const float> stepped = first.model().parameters();
+    for (size_t k = 1; k < learners.size(); ++k) {
+      std::copy(stepped.begin(), stepped.end(), learners[k].model().parameters().begin());
+    }
+
+    if (log.IsReportDue(round)) {
+      log.Report({round + 1, loss, first.model().Accuracy(split.score), learning_rate});
+    }
+    log.End(loss);
+  }
+  return log.Finish(first.model(), split.score);
+}
+
+}  // namespace letter
