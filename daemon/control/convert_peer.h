@@ -1,0 +1,44 @@
+// Messages between daemons: the core's form <-> protobuf; pure, any thread.
+//
+// FromProto checks all that a peer may send wrong: InvalidArgument names the field, its value and
+// what is allowed. Limits: message_limits.h. protocol_version is checked elsewhere
+// (protocol_version.h).
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "daemon/control/link_offer.h"
+#include "daemon/core/run_config.h"
+#include "daemon/core/sync_message.h"
+#include "proto/weightmesh/v1/peer.pb.h"
+#include "proto/weightmesh/v1/run_config.pb.h"
+
+namespace weightmesh {
+
+template <typename Tag>
+v1::Id ToProto(const Id128<Tag>& id) {
+  v1::Id proto;
+  proto.set_high(id.high);
+  proto.set_low(id.low);
+  return proto;
+}
+
+v1::NodeInfo ToProto(const NodeInfo& node);
+v1::RunConfig ToProto(const RunConfig& config);
+v1::FoundingRecord ToProto(const FoundingRecord& record);
+v1::ReplicaInfo ToProto(const ReplicaInfo& replica);
+// With protocol_version set to ours.
+v1::SyncMessage ToProto(const SyncMessage& message);
+v1::ConnectRequest ToConnectRequest(const LinkOffer& offer);
+v1::ConnectReply ToConnectReply(const LinkOffer& offer);
+
+absl::StatusOr<NodeInfo> FromProto(const v1::NodeInfo& proto);
+absl::StatusOr<RunConfig> FromProto(const v1::RunConfig& proto);
+absl::StatusOr<FoundingRecord> FromProto(const v1::FoundingRecord& proto);
+// Also checks that replica_id is the one of (run_id, name).
+absl::StatusOr<ReplicaInfo> FromProto(const v1::ReplicaInfo& proto, absl::string_view run_id);
+absl::StatusOr<RunState> FromProto(const v1::RunState& proto);
+absl::StatusOr<SyncMessage> FromProto(const v1::SyncMessage& proto);
+absl::StatusOr<LinkOffer> FromProto(const v1::ConnectRequest& proto);
+absl::StatusOr<LinkOffer> FromProto(const v1::ConnectReply& proto);
+
+}  // namespace weightmesh

@@ -1,0 +1,263 @@
+// Messages between daemons: protobuf to the core's form, every field checked.
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "daemon/control/address.h"
+#include "daemon/control/clean_text.h"
+#include "daemon/control/convert_peer.h"
+#include "daemon/control/message_limits.h"
+
+namespace weightmesh {
+namespace {
+
+// Enums of the core and of the contract are one set of numbers.
+static_assert(static_cast<int>(ScheduleKind::kHashCycle) == v1::SCHEDULE_HASH_CYCLE);
+static_assert(static_cast<int>(ScheduleKind::kDerangement) == v1::SCHEDULE_DERANGEMENT);
+static_assert(static_cast<int>(ScheduleKind::kExponential) == v1::SCHEDULE_EXPONENTIAL);
+static_assert(static_cast<int>(Mode::kLockstep) == v1::MODE_LOCKSTEP);
+static_assert(static_cast<int>(Mode::kOverlap) == v1::MODE_OVERLAP);
+static_assert(static_cast<int>(WireFormat::kFp32) == v1::WIRE_FORMAT_FP32);
+static_assert(static_cast<int>(WireFormat::kBf16) == v1::WIRE_FORMAT_BF16);
+static_assert(static_cast<int>(ReplicaState::kWaiting) == v1::REPLICA_STATE_WAITING);
+static_assert(static_cast<int>(ReplicaState::kActive) == v1::REPLICA_STATE_ACTIVE);
+static_assert(static_cast<int>(ReplicaState::kLeft) == v1::REPLICA_STATE_LEFT);
+static_assert(static_cast<int>(ReplicaState::kDead) == v1::REPLICA_STATE_DEAD);
+
+template <typename... Parts>
+absl::Status Wrong(const Parts&... parts) {
+  return absl::InvalidArgumentError(absl::StrCat(parts...));
+}
+
+// Adds where in the message the fault lies.
+template <typename... Parts>
+absl::Status Within(const absl::Status& status, const Parts&... where) {
+  return absl::Status(status.code(), absl::StrCat(where..., ": ", status.message()));
+}
+
+template <typename T>
+absl::Status CheckEnum(absl::string_view field, int value, T last) {
+  if (value >= 1 && value <= static_cast<int>(last)) return absl::OkStatus();
+  return Wrong(field, " is ", value, "; this daemon knows 1 to ", static_cast<int>(last));
+}
+
+absl::Status CheckText(absl::string_view field, absl::string_view text, size_t bytes_max) {
+  if (text.empty()) return Wrong(field, " is empty");
+  if (text.size() > bytes_max) {
+    return Wrong(field, " has ", text.size(), " bytes; at most ", bytes_max, " are allowed");
+  }
+  if (!IsCleanText(text)) {
+    return Wrong(field, " \"", CleanText(text, bytes_max),
+                 "\" has control characters, or is not UTF-8");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckCount(absl::string_view field, size_t count, size_t count_max) {
+  if (count <= count_max) return absl::OkStatus();
+  return Wrong(field, " has ", count, " entries; at most ", count_max, " are allowed");
+}
+
+template <typename Id>
+absl::StatusOr<Id> NonZeroId(absl::string_view field, const v1::Id& proto) {
+  const Id id{proto.high(), proto.low()};
+  if (id.IsZero()) return Wrong(field, " is missing or zero");
+  return id;
+}
+
+Digest DigestFromProto(const v1::Id& proto) { return Digest{proto.high(), proto.low()}; }
+
+absl::Status ReadFounders(const v1::RunState& proto, RunState* run) {
+  if (absl::Status s = CheckCount("founders", proto.founders_size(), kFoundersMax); !s.ok()) {
+    return s;
+  }
+  if (run->started != !proto.founders().empty()) {
+    return Wrong("started is ", run->started ? "true" : "false", " with ", proto.founders_size(),
+                 " founders");
+  }
+  absl::flat_hash_set<ReplicaId> seen;
+  for (int k = 0; k < proto.founders_size(); ++k) {
+    absl::StatusOr<ReplicaId> id = NonZeroId<ReplicaId>("replica_id", proto.founders(k));
+    if (!id.ok()) return Within(id.status(), "founders[", k, "]");
+    if (!seen.insert(*id).second) {
+      return Wrong("founders[", k, "]: ", id->ToString(), " is listed twice");
+    }
+    run->founders.push_back(*id);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadReplicas(const v1::RunState& proto, RunState* run) {
+  if (absl::Status s = CheckCount("replicas", proto.replicas_size(), kReplicasPerSenderMax);
+      !s.ok()) {
+    return s;
+  }
+  for (int k = 0; k < proto.replicas_size(); ++k) {
+    absl::StatusOr<ReplicaInfo> replica = FromProto(proto.replicas(k), run->run_id);
+    if (!replica.ok()) return Within(replica.status(), "replicas[", k, "]");
+    run->replicas.push_back(*std::move(replica));
+  }
+  return absl::OkStatus();
+}
+
+template <typename Proto>
+absl::StatusOr<LinkOffer> OfferFromProto(const Proto& proto, absl::string_view message) {
+  LinkOffer offer;
+  absl::StatusOr<NodeInfo> self = FromProto(proto.self());
+  if (!self.ok()) return Within(self.status(), message, ".self");
+  offer.self = *std::move(self);
+  absl::Status status = CheckText("transport_kind", proto.transport_kind(), kTransportKindBytesMax);
+  const size_t address_bytes = proto.transport_address().size();
+  if (address_bytes < 1 || address_bytes > kTransportAddressBytesMax) {
+    status.Update(Wrong("transport_address has ", address_bytes, " bytes; 1 to ",
+                        kTransportAddressBytesMax, " are allowed"));
+  }
+  if (proto.token() == 0) status.Update(Wrong("token is missing or zero"));
+  if (!status.ok()) return Within(status, message);
+  offer.transport_address = proto.transport_address();
+  offer.transport_kind = proto.transport_kind();
+  offer.token = proto.token();
+  return offer;
+}
+
+}  // namespace
+
+absl::StatusOr<NodeInfo> FromProto(const v1::NodeInfo& proto) {
+  NodeInfo node;
+  absl::StatusOr<NodeId> id = NonZeroId<NodeId>("node_id", proto.node_id());
+  if (!id.ok()) return id.status();
+  node.node_id = *id;
+  if (proto.session() == 0) return Wrong("session is missing or zero");
+  absl::Status status =
+      CheckText("control_address", proto.control_address(), kControlAddressBytesMax);
+  status.Update(CheckText("version", proto.version(), kVersionBytesMax));
+  if (!status.ok()) return status;
+  const absl::StatusOr<HostPort> address = ParseHostPort(proto.control_address());
+  if (!address.ok()) return Within(address.status(), "control_address");
+  if (address->port == 0) {
+    return Wrong("control_address is \"", proto.control_address(), "\"; nobody listens on port 0");
+  }
+  node.session = proto.session();
+  node.control_address = proto.control_address();
+  node.version = proto.version();
+  return node;
+}
+
+absl::StatusOr<RunConfig> FromProto(const v1::RunConfig& proto) {
+  absl::Status status =
+      CheckEnum("RunConfig.schedule", proto.schedule(), ScheduleKind::kExponential);
+  status.Update(CheckEnum("RunConfig.mode", proto.mode(), Mode::kOverlap));
+  status.Update(CheckEnum("RunConfig.wire", proto.wire(), WireFormat::kBf16));
+  if (!status.ok()) return status;
+  // Before the conversion, which would wrap around.
+  if (proto.round_deadline_ms() > uint64_t(absl::ToInt64Milliseconds(kRoundDeadlineMax))) {
+    return Wrong("RunConfig.round_deadline_ms is ", proto.round_deadline_ms(),
+                 "; it must be between ", absl::ToInt64Milliseconds(kRoundDeadlineMin), " and ",
+                 absl::ToInt64Milliseconds(kRoundDeadlineMax));
+  }
+  RunConfig config;
+  config.seed = proto.seed();
+  config.schedule = static_cast<ScheduleKind>(proto.schedule());
+  config.mode = static_cast<Mode>(proto.mode());
+  config.wire = static_cast<WireFormat>(proto.wire());
+  config.alpha = proto.alpha();
+  config.round_deadline = absl::Milliseconds(static_cast<int64_t>(proto.round_deadline_ms()));
+  config.replicas_min = proto.replicas_min();
+  if (absl::Status valid = ValidateRunConfig(config); !valid.ok()) return valid;
+  return config;
+}
+
+absl::StatusOr<FoundingRecord> FromProto(const v1::FoundingRecord& proto) {
+  FoundingRecord record;
+  absl::StatusOr<RunConfig> config = FromProto(proto.config());
+  if (!config.ok()) return config.status();
+  record.config = *config;
+  record.schema_digest = DigestFromProto(proto.schema_digest());
+  if (record.schema_digest.IsZero()) return Wrong("schema_digest is missing or zero");
+  record.weights_digest = DigestFromProto(proto.weights_digest());
+  record.start_round = Round{proto.start_round()};
+  record.parameters = proto.parameters();
+  record.segments = proto.segments();
+  if (record.segments < 1 || record.segments > kSegmentsPerRunMax) {
+    return Wrong("segments is ", record.segments, "; it must be between 1 and ",
+                 kSegmentsPerRunMax);
+  }
+  if (record.parameters < record.segments) {
+    return Wrong("parameters is ", record.parameters, ", less than the ", record.segments,
+                 " segments");
+  }
+  return record;
+}
+
+absl::StatusOr<ReplicaInfo> FromProto(const v1::ReplicaInfo& proto, absl::string_view run_id) {
+  ReplicaInfo replica;
+  absl::StatusOr<ReplicaId> id = NonZeroId<ReplicaId>("replica_id", proto.replica_id());
+  if (!id.ok()) return id.status();
+  absl::Status status = CheckText("name", proto.name(), kReplicaNameInSyncBytesMax);
+  status.Update(CheckEnum("state", proto.state(), ReplicaState::kDead));
+  if (!status.ok()) return status;
+  if (*id != MakeReplicaId(run_id, proto.name())) {
+    return Wrong("replica_id ", id->ToString(), " is not that of \"", proto.name(), "\" in run \"",
+                 run_id, "\"");
+  }
+  replica.replica_id = *id;
+  replica.name = proto.name();
+  replica.state = static_cast<ReplicaState>(proto.state());
+  replica.published_round = Round{proto.published_round()};
+  replica.mixed_round = Round{proto.mixed_round()};
+  return replica;
+}
+
+absl::StatusOr<RunState> FromProto(const v1::RunState& proto) {
+  RunState run;
+  if (absl::Status s = CheckText("run_id", proto.run_id(), kRunIdInSyncBytesMax); !s.ok()) return s;
+  run.run_id = proto.run_id();
+  absl::StatusOr<FoundingRecord> founding = FromProto(proto.founding());
+  if (!founding.ok()) return Within(founding.status(), "founding");
+  run.founding = *founding;
+  run.started = proto.started();
+  run.waiting_digest = proto.waiting_digest();
+  run.view_digest = proto.view_digest();
+  run.newest_round = Round{proto.newest_round()};
+  if (absl::Status s = ReadFounders(proto, &run); !s.ok()) return s;
+  if (absl::Status s = ReadReplicas(proto, &run); !s.ok()) return s;
+  return run;
+}
+
+absl::StatusOr<SyncMessage> FromProto(const v1::SyncMessage& proto) {
+  SyncMessage message;
+  absl::StatusOr<NodeInfo> self = FromProto(proto.self());
+  if (!self.ok()) return Within(self.status(), "SyncMessage.self");
+  message.self = *std::move(self);
+  absl::Status counts = CheckCount("SyncMessage.nodes", proto.nodes_size(), kNodesPerSyncMax);
+  counts.Update(CheckCount("SyncMessage.runs", proto.runs_size(), kRunsPerSyncMax));
+  if (!counts.ok()) return counts;
+  for (int k = 0; k < proto.nodes_size(); ++k) {
+    absl::StatusOr<NodeInfo> node = FromProto(proto.nodes(k));
+    if (!node.ok()) return Within(node.status(), "SyncMessage.nodes[", k, "]");
+    message.nodes.push_back(*std::move(node));
+  }
+  absl::flat_hash_set<absl::string_view> seen;
+  for (int k = 0; k < proto.runs_size(); ++k) {
+    absl::StatusOr<RunState> run = FromProto(proto.runs(k));
+    if (!run.ok()) return Within(run.status(), "SyncMessage.runs[", k, "]");
+    if (!seen.insert(proto.runs(k).run_id()).second) {
+      return Wrong("SyncMessage.runs[", k, "]: run \"", run->run_id, "\" is listed twice");
+    }
+    message.runs.push_back(*std::move(run));
+  }
+  return message;
+}
+
+absl::StatusOr<LinkOffer> FromProto(const v1::ConnectRequest& proto) {
+  return OfferFromProto(proto, "ConnectRequest");
+}
+
+absl::StatusOr<LinkOffer> FromProto(const v1::ConnectReply& proto) {
+  return OfferFromProto(proto, "ConnectReply");
+}
+
+}  // namespace weightmesh

@@ -1,0 +1,94 @@
+// Messages between daemons: the core's form to protobuf.
+#include "daemon/control/convert_peer.h"
+#include "daemon/control/protocol_version.h"
+
+namespace weightmesh {
+namespace {
+
+template <typename Proto>
+Proto OfferToProto(const LinkOffer& offer) {
+  Proto proto;
+  *proto.mutable_self() = ToProto(offer.self);
+  proto.set_transport_address(offer.transport_address);
+  proto.set_transport_kind(offer.transport_kind);
+  proto.set_token(offer.token);
+  return proto;
+}
+
+v1::RunState ToProto(const RunState& run) {
+  v1::RunState proto;
+  proto.set_run_id(run.run_id);
+  *proto.mutable_founding() = ToProto(run.founding);
+  proto.set_started(run.started);
+  for (const ReplicaId& founder : run.founders) *proto.add_founders() = ToProto(founder);
+  proto.set_waiting_digest(run.waiting_digest);
+  proto.set_view_digest(run.view_digest);
+  proto.set_newest_round(Value(run.newest_round));
+  for (const ReplicaInfo& replica : run.replicas) *proto.add_replicas() = ToProto(replica);
+  return proto;
+}
+
+}  // namespace
+
+v1::NodeInfo ToProto(const NodeInfo& node) {
+  v1::NodeInfo proto;
+  *proto.mutable_node_id() = ToProto(node.node_id);
+  proto.set_session(node.session);
+  proto.set_control_address(node.control_address);
+  proto.set_version(node.version);
+  return proto;
+}
+
+v1::RunConfig ToProto(const RunConfig& config) {
+  v1::RunConfig proto;
+  proto.set_seed(config.seed);
+  proto.set_schedule(static_cast<v1::Schedule>(config.schedule));
+  proto.set_mode(static_cast<v1::Mode>(config.mode));
+  proto.set_wire(static_cast<v1::WireFormat>(config.wire));
+  proto.set_alpha(config.alpha);
+  proto.set_round_deadline_ms(absl::ToInt64Milliseconds(config.round_deadline));
+  proto.set_replicas_min(config.replicas_min);
+  return proto;
+}
+
+v1::FoundingRecord ToProto(const FoundingRecord& record) {
+  v1::FoundingRecord proto;
+  *proto.mutable_config() = ToProto(record.config);
+  *proto.mutable_schema_digest() = ToProto(record.schema_digest);
+  *proto.mutable_weights_digest() = ToProto(record.weights_digest);
+  proto.set_start_round(Value(record.start_round));
+  proto.set_parameters(record.parameters);
+  proto.set_segments(record.segments);
+  return proto;
+}
+
+v1::ReplicaInfo ToProto(const ReplicaInfo& replica) {
+  v1::ReplicaInfo proto;
+  *proto.mutable_replica_id() = ToProto(replica.replica_id);
+  proto.set_name(replica.name);
+  proto.set_state(static_cast<v1::ReplicaState>(replica.state));
+  proto.set_published_round(Value(replica.published_round));
+  proto.set_mixed_round(Value(replica.mixed_round));
+  return proto;
+}
+
+v1::SyncMessage ToProto(const SyncMessage& message) {
+  v1::SyncMessage proto;
+  proto.set_protocol_version(kPeerProtocolVersion);
+  *proto.mutable_self() = ToProto(message.self);
+  for (const NodeInfo& node : message.nodes) *proto.add_nodes() = ToProto(node);
+  for (const RunState& run : message.runs) *proto.add_runs() = ToProto(run);
+  return proto;
+}
+
+v1::ConnectRequest ToConnectRequest(const LinkOffer& offer) {
+  auto proto = OfferToProto<v1::ConnectRequest>(offer);
+  proto.set_protocol_version(kPeerProtocolVersion);
+  return proto;
+}
+
+v1::ConnectReply ToConnectReply(const LinkOffer& offer) {
+  return OfferToProto<v1::ConnectReply>(offer);
+}
+
+}  // namespace weightmesh

@@ -1,0 +1,137 @@
+// MeshService over gRPC's callback API.
+#include "daemon/control/mesh_service.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/control/convert_mesh.h"
+#include "daemon/control/unary_reply.h"
+#include "proto/weightmesh/v1/mesh.grpc.pb.h"
+
+namespace weightmesh {
+namespace {
+
+constexpr size_t kRunsNamedMax = 16;
+
+template <typename Response>
+using Reply = std::shared_ptr<UnaryReply<Response>>;
+
+template <typename Response>
+Reply<Response> MakeReply(Response* response) {
+  return std::make_shared<UnaryReply<Response>>(response);
+}
+
+// A `done` that answers with the report as it is.
+template <typename Response>
+auto SendTo(const Reply<Response>& reply) {
+  return [reply](auto report) {
+    if (!report.ok()) return reply->Fail(report.status());
+    reply->Send(ToProto(*report));
+  };
+}
+
+class MeshServiceImpl final : public v1::MeshService::CallbackService {
+ public:
+  explicit MeshServiceImpl(MeshSource* source) : source_(source) {}
+
+  grpc::ServerUnaryReactor* GetTopology(grpc::CallbackServerContext*,
+                                        const v1::GetTopologyRequest* request,
+                                        v1::Topology* response) override {
+    const Reply<v1::Topology> reply = MakeReply(response);
+    source_->Topology(request->run_id(), [this, reply, run_id = request->run_id()](
+                                             absl::StatusOr<TopologySnapshot> topology) {
+      if (!topology.ok()) return Fail(reply, run_id, topology.status());
+      reply->Send(ToProto(*topology));
+    });
+    return reply->reactor();
+  }
+
+  grpc::ServerUnaryReactor* GetStats(grpc::CallbackServerContext*,
+                                     const v1::GetStatsRequest* request,
+                                     v1::Stats* response) override {
+    const Reply<v1::Stats> reply = MakeReply(response);
+    const bool with_segments = request->with_segments();
+    source_->Stats(request->run_id(), with_segments,
+                   [this, reply, with_segments,
+                    run_id = request->run_id()](absl::StatusOr<StatsReport> report) {
+                     if (!report.ok()) return Fail(reply, run_id, report.status());
+                     reply->Send(ToProto(*report, with_segments));
+                   });
+    return reply->reactor();
+  }
+
+  grpc::ServerUnaryReactor* GetSchedule(grpc::CallbackServerContext*,
+                                        const v1::GetScheduleRequest* request,
+                                        v1::ScheduleTable* response) override {
+    const Reply<v1::ScheduleTable> reply = MakeReply(response);
+    const SegmentId segment{request->segment()};
+    source_->Schedule(
+        request->run_id(), Round{request->round()}, segment,
+        [this, reply, segment, run_id = request->run_id()](absl::StatusOr<ScheduleSnapshot> table) {
+          if (!table.ok()) return Fail(reply, run_id, table.status());
+          reply->Send(ToProto(*table, run_id, segment));
+        });
+    return reply->reactor();
+  }
+
+  grpc::ServerUnaryReactor* GetConfig(grpc::CallbackServerContext*, const v1::GetConfigRequest*,
+                                      v1::EffectiveConfig* response) override {
+    const Reply<v1::EffectiveConfig> reply = MakeReply(response);
+    source_->Config(SendTo(reply));
+    return reply->reactor();
+  }
+
+  grpc::ServerUnaryReactor* ListRuns(grpc::CallbackServerContext*, const v1::ListRunsRequest*,
+                                     v1::RunList* response) override {
+    const Reply<v1::RunList> reply = MakeReply(response);
+    source_->Runs(SendTo(reply));
+    return reply->reactor();
+  }
+
+  grpc::ServerUnaryReactor* ListLinks(grpc::CallbackServerContext*, const v1::ListLinksRequest*,
+                                      v1::LinkList* response) override {
+    const Reply<v1::LinkList> reply = MakeReply(response);
+    source_->Links(SendTo(reply));
+    return reply->reactor();
+  }
+
+ private:
+  // Adds the known runs to a NotFound; without them when the source does not tell.
+  template <typename Response>
+  void Fail(const Reply<Response>& reply, const std::string& run_id, const absl::Status& status) {
+    if (status.code() != absl::StatusCode::kNotFound) return reply->Fail(status);
+    source_->Runs([reply, run_id, status](absl::StatusOr<std::vector<RunSnapshot>> known) {
+      reply->Fail(known.ok() ? UnknownRun(run_id, *known) : status);
+    });
+  }
+
+  MeshSource* const source_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeMeshService(MeshSource* source) {
+  return std::make_unique<MeshServiceImpl>(source);
+}
+
+absl::Status UnknownRun(absl::string_view run_id, const std::vector<RunSnapshot>& known) {
+  std::string text = absl::StrCat("run \"", run_id, "\" is not known to this daemon; ");
+  if (known.empty()) {
+    absl::StrAppend(&text,
+                    "it knows no run yet: none of its trainers or peers has attached to one");
+    return absl::NotFoundError(text);
+  }
+  absl::StrAppend(&text, "it knows ");
+  const size_t named = std::min(known.size(), kRunsNamedMax);
+  for (size_t k = 0; k < named; ++k) {
+    absl::StrAppend(&text, k == 0 ? "\"" : ", \"", known[k].run_id, "\"");
+  }
+  if (named < known.size()) absl::StrAppend(&text, " and ", known.size() - named, " more");
+  return absl::NotFoundError(text);
+}
+
+}  // namespace weightmesh

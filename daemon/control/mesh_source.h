@@ -1,0 +1,73 @@
+// MeshSource: what MeshService asks of the daemon; the seam between gRPC's threads and the core's.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "daemon/core/ids.h"
+#include "daemon/core/snapshot.h"
+#include "daemon/transport/transport.h"
+#include "proto/weightmesh/v1/daemon_config.pb.h"
+
+namespace weightmesh {
+
+// A number that a trainer reported (weightmesh_report).
+struct ReportedScalar {
+  std::string name;
+  double value = 0;
+};
+
+struct ReplicaStatsReport {
+  ReplicaStatsSnapshot snapshot;
+  std::vector<ReportedScalar> scalars;
+};
+
+struct StatsReport {
+  NodeId node;
+  absl::Duration uptime;
+  uint64_t frames_refused = 0;  // Transport::frames_refused()
+  std::vector<ReplicaStatsReport> replicas;
+};
+
+struct LinksReport {
+  std::vector<LinkSnapshot> links;
+  std::vector<PathReport> paths;  // joined by PathReport::peer
+};
+
+struct ConfigReport {
+  v1::DaemonConfig config;  // defaults filled in
+  std::string version;      // weightmeshd --version
+  std::map<std::string, std::string> transport_settings;
+  std::vector<RunSnapshot> runs;
+};
+
+// Methods are called on gRPC's threads, at once from several, and from inside a `done`; they must
+// not block. Each calls `done` at most once, on any thread, also before it returns:
+// ResourceExhausted when the core's queue is full. A `done` that is destroyed uncalled answers
+// UNAVAILABLE.
+class MeshSource {
+ public:
+  template <typename T>
+  using Done = std::function<void(absl::StatusOr<T>)>;
+
+  virtual ~MeshSource() = default;
+
+  // An empty run_id means all runs; NotFound when it names none (the service adds the known ones).
+  virtual void Topology(std::string run_id, Done<TopologySnapshot> done) = 0;
+  // Without `with_segments`, ReplicaStatistics::segments may be left empty.
+  virtual void Stats(std::string run_id, bool with_segments, Done<StatsReport> done) = 0;
+  // As NodeCore::ScheduleOf.
+  virtual void Schedule(std::string run_id, Round round, SegmentId segment,
+                        Done<ScheduleSnapshot> done) = 0;
+  virtual void Runs(Done<std::vector<RunSnapshot>> done) = 0;
+  virtual void Links(Done<LinksReport> done) = 0;
+  virtual void Config(Done<ConfigReport> done) = 0;
+};
+
+}  // namespace weightmesh

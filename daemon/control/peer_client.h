@@ -1,0 +1,50 @@
+// PeerClient: asks other daemons over gRPC without blocking; any thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "daemon/control/link_offer.h"
+#include "daemon/core/sync_message.h"
+
+namespace weightmesh {
+
+struct PeerClientOptions {
+  size_t channels_max = 256;  // kept open; the least recently used one closes first
+  size_t calls_max = 16384;   // under way at once; more are refused with ResourceExhausted
+};
+
+// Every method calls `done` exactly once: on a gRPC thread, or before it returns when the call
+// cannot be made. Failures name the address; the code is the peer's (FailedPrecondition: another
+// protocol version), Unavailable when nobody answers there, DeadlineExceeded after `timeout`,
+// Cancelled by the destructor, InvalidArgument for a wrong address or a malformed answer.
+class PeerClient {
+ public:
+  template <typename T>
+  using Done = std::function<void(absl::StatusOr<T>)>;
+
+  explicit PeerClient(const PeerClientOptions& options);
+  // Cancels the calls under way and returns when all their `done`s have run. Not to be called from
+  // one.
+  ~PeerClient();
+  PeerClient(const PeerClient&) = delete;
+  PeerClient& operator=(const PeerClient&) = delete;
+
+  void Sync(absl::string_view address, const SyncMessage& message, absl::Duration timeout,
+            Done<SyncMessage> done);
+  void Probe(absl::string_view address, const NodeInfo& self, absl::Duration timeout,
+             Done<NodeInfo> done);
+  void Connect(absl::string_view address, const LinkOffer& offer, absl::Duration timeout,
+               Done<LinkOffer> done);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace weightmesh

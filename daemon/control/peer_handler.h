@@ -1,0 +1,31 @@
+// PeerHandler: what PeerService asks of the daemon; the seam between gRPC's threads and the core's.
+#pragma once
+
+#include <functional>
+
+#include "absl/status/statusor.h"
+#include "daemon/control/link_offer.h"
+#include "daemon/core/sync_message.h"
+
+namespace weightmesh {
+
+// Methods are called on gRPC's threads, at once from several, with messages that passed every check
+// of convert_peer.h; they must not block. Each calls `done` at most once, on any thread, also
+// before it returns: ResourceExhausted when the core's queue is full. A `done` that is destroyed
+// uncalled answers UNAVAILABLE.
+class PeerHandler {
+ public:
+  template <typename T>
+  using Done = std::function<void(absl::StatusOr<T>)>;
+
+  virtual ~PeerHandler() = default;
+
+  // Answered with this node's own sync, the message taken in.
+  virtual void OnSync(SyncMessage message, Done<SyncMessage> done) = 0;
+  // Answered with this node's own identity.
+  virtual void OnProbe(NodeInfo peer, Done<NodeInfo> done) = 0;
+  // Answered with this node's own offer. FailedPrecondition when the kinds of transport differ.
+  virtual void OnConnect(LinkOffer offer, Done<LinkOffer> done) = 0;
+};
+
+}  // namespace weightmesh

@@ -1,0 +1,101 @@
+// PeerService over gRPC's callback API.
+#include "daemon/control/peer_service.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/control/clean_text.h"
+#include "daemon/control/convert_peer.h"
+#include "daemon/control/message_limits.h"
+#include "daemon/control/protocol_version.h"
+#include "daemon/control/unary_reply.h"
+#include "proto/weightmesh/v1/peer.grpc.pb.h"
+
+namespace weightmesh {
+namespace {
+
+template <typename Response>
+using Reply = std::shared_ptr<UnaryReply<Response>>;
+
+// How a caller is named in a refusal: it may say anything, so only its beginning is repeated.
+std::string Describe(const v1::NodeInfo& sender) {
+  return absl::StrCat("weightmeshd ", CleanText(sender.version(), kVersionBytesMax), " at ",
+                      CleanText(sender.control_address(), kControlAddressBytesMax));
+}
+
+// Before anything else of the message is looked at: another version may mean other fields.
+template <typename Request>
+absl::Status CheckVersion(const Request& request) {
+  return CheckPeerProtocolVersion(request.protocol_version(), Describe(request.self()));
+}
+
+class PeerServiceImpl final : public v1::PeerService::CallbackService {
+ public:
+  explicit PeerServiceImpl(PeerHandler* handler) : handler_(handler) {}
+
+  grpc::ServerUnaryReactor* Sync(grpc::CallbackServerContext*, const v1::SyncMessage* request,
+                                 v1::SyncMessage* response) override {
+    const auto reply = std::make_shared<UnaryReply<v1::SyncMessage>>(response);
+    if (absl::Status version = CheckVersion(*request); !version.ok()) {
+      reply->Fail(version);
+    } else if (absl::StatusOr<SyncMessage> message = FromProto(*request); !message.ok()) {
+      reply->Fail(message.status());
+    } else {
+      handler_->OnSync(*std::move(message), [reply](absl::StatusOr<SyncMessage> answer) {
+        if (!answer.ok()) return reply->Fail(answer.status());
+        reply->Send(ToProto(*answer));
+      });
+    }
+    return reply->reactor();
+  }
+
+  grpc::ServerUnaryReactor* Probe(grpc::CallbackServerContext*, const v1::ProbeRequest* request,
+                                  v1::ProbeReply* response) override {
+    const auto reply = std::make_shared<UnaryReply<v1::ProbeReply>>(response);
+    if (absl::Status version = CheckVersion(*request); !version.ok()) {
+      reply->Fail(version);
+    } else if (absl::StatusOr<NodeInfo> peer = FromProto(request->self()); !peer.ok()) {
+      reply->Fail(
+          absl::InvalidArgumentError(absl::StrCat("ProbeRequest.self: ", peer.status().message())));
+    } else {
+      handler_->OnProbe(*std::move(peer), [reply](absl::StatusOr<NodeInfo> self) {
+        if (!self.ok()) return reply->Fail(self.status());
+        v1::ProbeReply answer;
+        *answer.mutable_self() = ToProto(*self);
+        reply->Send(std::move(answer));
+      });
+    }
+    return reply->reactor();
+  }
+
+  grpc::ServerUnaryReactor* Connect(grpc::CallbackServerContext*, const v1::ConnectRequest* request,
+                                    v1::ConnectReply* response) override {
+    const auto reply = std::make_shared<UnaryReply<v1::ConnectReply>>(response);
+    if (absl::Status version = CheckVersion(*request); !version.ok()) {
+      reply->Fail(version);
+    } else if (absl::StatusOr<LinkOffer> offer = FromProto(*request); !offer.ok()) {
+      reply->Fail(offer.status());
+    } else {
+      handler_->OnConnect(*std::move(offer), [reply](absl::StatusOr<LinkOffer> answer) {
+        if (!answer.ok()) return reply->Fail(answer.status());
+        reply->Send(ToConnectReply(*answer));
+      });
+    }
+    return reply->reactor();
+  }
+
+ private:
+  PeerHandler* const handler_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakePeerService(PeerHandler* handler) {
+  return std::make_unique<PeerServiceImpl>(handler);
+}
+
+}  // namespace weightmesh

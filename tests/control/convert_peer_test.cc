@@ -1,0 +1,254 @@
+// Conversion of peer messages: nothing is lost, and everything that may be wrong is refused.
+#include "daemon/control/convert_peer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "daemon/control/message_limits.h"
+#include "daemon/mem/founding.h"
+#include "google/protobuf/util/message_differencer.h"
+#include "tests/control/samples.h"
+
+namespace weightmesh {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A replica that a daemon admits is one that its peers take.
+static_assert(kRunIdInSyncBytesMax == kRunIdBytesMax);
+static_assert(kReplicaNameInSyncBytesMax == kReplicaNameBytesMax);
+
+template <typename Proto>
+void ExpectSame(const Proto& a, const Proto& b) {
+  EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(a, b))
+      << a.DebugString() << "\n--- and ---\n"
+      << b.DebugString();
+}
+
+TEST(ConvertPeer, SyncKeepsEveryField) {
+  const SyncMessage sent = testing::SampleSync();
+  const v1::SyncMessage proto = ToProto(sent);
+  EXPECT_EQ(proto.protocol_version(), 1u);
+  const absl::StatusOr<SyncMessage> got = FromProto(proto);
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(got->self.node_id, sent.self.node_id);
+  EXPECT_EQ(got->self.session, 7000u);
+  EXPECT_EQ(got->self.control_address, "10.0.0.1:7473");
+  EXPECT_EQ(got->self.version, "0.1.0");
+  ASSERT_EQ(got->nodes.size(), 2u);
+  EXPECT_EQ(got->nodes[1].node_id, sent.nodes[1].node_id);
+  ASSERT_EQ(got->runs.size(), 2u);
+  const RunState& run = got->runs[0];
+  EXPECT_EQ(run.run_id, "letters");
+  EXPECT_TRUE(run.started);
+  EXPECT_EQ(run.founders, sent.runs[0].founders);
+  EXPECT_EQ(run.view_digest, 77u);
+  EXPECT_EQ(run.newest_round, Round{103});
+  EXPECT_EQ(FoundingDigest(run.founding), FoundingDigest(sent.runs[0].founding));
+  ASSERT_EQ(run.replicas.size(), 2u);
+  EXPECT_EQ(run.replicas[1].name, "node1/0");
+  EXPECT_EQ(run.replicas[1].state, ReplicaState::kActive);
+  EXPECT_EQ(run.replicas[1].published_round, Round{101});
+  EXPECT_EQ(run.replicas[1].mixed_round, Round{100});
+  EXPECT_FALSE(got->runs[1].started);
+  EXPECT_EQ(got->runs[1].waiting_digest, 88u);
+  ExpectSame(ToProto(*got), proto);
+}
+
+TEST(ConvertPeer, EveryEnumValueSurvives) {
+  for (ScheduleKind schedule :
+       {ScheduleKind::kHashCycle, ScheduleKind::kDerangement, ScheduleKind::kExponential}) {
+    for (Mode mode : {Mode::kLockstep, Mode::kOverlap}) {
+      for (WireFormat wire : {WireFormat::kFp32, WireFormat::kBf16}) {
+        RunConfig config = testing::SampleFounding().config;
+        config.schedule = schedule;
+        config.mode = mode;
+        config.wire = wire;
+        const absl::StatusOr<RunConfig> got = FromProto(ToProto(config));
+        ASSERT_TRUE(got.ok()) << got.status();
+        EXPECT_EQ(got->schedule, schedule);
+        EXPECT_EQ(got->mode, mode);
+        EXPECT_EQ(got->wire, wire);
+      }
+    }
+  }
+  for (ReplicaState state :
+       {ReplicaState::kWaiting, ReplicaState::kActive, ReplicaState::kLeft, ReplicaState::kDead}) {
+    ReplicaInfo replica = testing::SampleReplica(0);
+    replica.state = state;
+    const absl::StatusOr<ReplicaInfo> got = FromProto(ToProto(replica), "letters");
+    ASSERT_TRUE(got.ok()) << got.status();
+    EXPECT_EQ(got->state, state);
+  }
+}
+
+TEST(ConvertPeer, OffersKeepEveryField) {
+  const LinkOffer sent = testing::SampleOffer();
+  for (const absl::StatusOr<LinkOffer>& got :
+       {FromProto(ToConnectRequest(sent)), FromProto(ToConnectReply(sent))}) {
+    ASSERT_TRUE(got.ok()) << got.status();
+    EXPECT_EQ(got->self.node_id, sent.self.node_id);
+    EXPECT_EQ(got->transport_address, sent.transport_address);
+    EXPECT_EQ(got->transport_kind, "ucx");
+    EXPECT_EQ(got->token, 99u);
+  }
+}
+
+// One thing that a peer may send wrong, and words of the refusal.
+template <typename Proto>
+struct Fault {
+  const char* words;
+  std::function<void(Proto*)> make;
+};
+
+template <typename Proto>
+void ExpectRefused(const Proto& good, const std::vector<Fault<Proto>>& faults) {
+  ASSERT_TRUE(FromProto(good).ok()) << FromProto(good).status();
+  for (const Fault<Proto>& fault : faults) {
+    Proto proto = good;
+    fault.make(&proto);
+    const auto got = FromProto(proto);
+    ASSERT_FALSE(got.ok()) << fault.words;
+    EXPECT_EQ(got.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(got.status().message()), HasSubstr(fault.words));
+  }
+}
+
+TEST(ConvertPeer, RefusesWrongNodes) {
+  ExpectRefused<v1::NodeInfo>(
+      ToProto(testing::SampleNode(0)),
+      {{"node_id is missing or zero", [](auto* node) { node->clear_node_id(); }},
+       {"session is missing or zero", [](auto* node) { node->set_session(0); }},
+       {"control_address is empty", [](auto* node) { node->clear_control_address(); }},
+       {"the port is missing", [](auto* node) { node->set_control_address("somewhere"); }},
+       {"nobody listens on port 0", [](auto* node) { node->set_control_address("h:0"); }},
+       {"control_address has 276 bytes; at most 270",
+        [](auto* node) { node->set_control_address(std::string(271, 'a') + ":7473"); }},
+       {"version is empty", [](auto* node) { node->clear_version(); }},
+       {"version has 129 bytes; at most 128",
+        [](auto* node) { node->set_version(std::string(129, '1')); }},
+       {"control characters", [](auto* node) { node->set_version("1\x1b[2J"); }}});
+}
+
+TEST(ConvertPeer, RefusesWrongRunConfigs) {
+  ExpectRefused<v1::RunConfig>(
+      ToProto(testing::SampleFounding().config),
+      {{"RunConfig.schedule is 0; this daemon knows 1 to 3",
+        [](auto* config) { config->clear_schedule(); }},
+       {"RunConfig.schedule is 4",
+        [](auto* config) { config->set_schedule(static_cast<v1::Schedule>(4)); }},
+       {"RunConfig.schedule is -1",
+        [](auto* config) { config->set_schedule(static_cast<v1::Schedule>(-1)); }},
+       {"RunConfig.mode is 0", [](auto* config) { config->clear_mode(); }},
+       {"RunConfig.mode is 3", [](auto* config) { config->set_mode(static_cast<v1::Mode>(3)); }},
+       {"RunConfig.wire is 0", [](auto* config) { config->clear_wire(); }},
+       {"RunConfig.wire is 3",
+        [](auto* config) { config->set_wire(static_cast<v1::WireFormat>(3)); }},
+       {"RunConfig.alpha is 0", [](auto* config) { config->set_alpha(0); }},
+       {"RunConfig.alpha is 1.5", [](auto* config) { config->set_alpha(1.5); }},
+       {"RunConfig.alpha is nan",
+        [](auto* config) { config->set_alpha(std::numeric_limits<double>::quiet_NaN()); }},
+       {"RunConfig.round_deadline_ms is 9", [](auto* config) { config->set_round_deadline_ms(9); }},
+       {"RunConfig.round_deadline_ms is 3600001",
+        [](auto* config) { config->set_round_deadline_ms(3600001); }},
+       {"RunConfig.round_deadline_ms is 18446744073709551615",
+        [](auto* config) { config->set_round_deadline_ms(~uint64_t{0}); }},
+       {"RunConfig.replicas_min is 0", [](auto* config) { config->set_replicas_min(0); }},
+       {"RunConfig.replicas_min is 4097", [](auto* config) { config->set_replicas_min(4097); }}});
+}
+
+TEST(ConvertPeer, RefusesWrongFoundingRecords) {
+  ExpectRefused<v1::FoundingRecord>(
+      ToProto(testing::SampleFounding()),
+      {{"RunConfig.schedule is 0", [](auto* record) { record->clear_config(); }},
+       {"schema_digest is missing or zero", [](auto* record) { record->clear_schema_digest(); }},
+       {"segments is 0", [](auto* record) { record->set_segments(0); }},
+       {"segments is 65537", [](auto* record) { record->set_segments(65537); }},
+       {"parameters is 1, less than the 2 segments",
+        [](auto* record) { record->set_parameters(1); }}});
+}
+
+TEST(ConvertPeer, DifferentInitialWeightsMayHaveNoDigest) {
+  v1::FoundingRecord proto = ToProto(testing::SampleFounding());
+  proto.clear_weights_digest();
+  ASSERT_TRUE(FromProto(proto).ok());
+  EXPECT_TRUE(FromProto(proto)->weights_digest.IsZero());
+}
+
+TEST(ConvertPeer, RefusesWrongRuns) {
+  ExpectRefused<v1::RunState>(
+      ToProto(testing::SampleSync()).runs(0),
+      {{"run_id is empty", [](auto* run) { run->clear_run_id(); }},
+       {"run_id has 256 bytes; at most 255",
+        [](auto* run) { run->set_run_id(std::string(256, 'r')); }},
+       {"founding: RunConfig.schedule", [](auto* run) { run->clear_founding(); }},
+       {"started is true with 0 founders", [](auto* run) { run->clear_founders(); }},
+       {"started is false with 4 founders", [](auto* run) { run->set_started(false); }},
+       {"founders[2]: replica_id is missing or zero",
+        [](auto* run) { run->mutable_founders(2)->Clear(); }},
+       {"is listed twice", [](auto* run) { *run->mutable_founders(2) = run->founders(0); }},
+       {"founders has 4097 entries; at most 4096",
+        [](auto* run) {
+          while (run->founders_size() < 4097) *run->add_founders() = run->founders(0);
+        }},
+       {"replicas[1]: replica_id is missing or zero",
+        [](auto* run) { run->mutable_replicas(1)->clear_replica_id(); }},
+       {"replicas[0]: name is empty", [](auto* run) { run->mutable_replicas(0)->clear_name(); }},
+       {"name has 256 bytes; at most 255",
+        [](auto* run) { run->mutable_replicas(0)->set_name(std::string(256, 'n')); }},
+       {"not UTF-8", [](auto* run) { run->mutable_replicas(0)->set_name("\xff"); }},
+       {"is not that of \"another\"",
+        [](auto* run) { run->mutable_replicas(0)->set_name("another"); }},
+       {"replicas[0]: state is 0", [](auto* run) { run->mutable_replicas(0)->clear_state(); }},
+       {"replicas[0]: state is 5",
+        [](auto* run) { run->mutable_replicas(0)->set_state(static_cast<v1::ReplicaState>(5)); }},
+       {"replicas has 4097 entries; at most 4096", [](auto* run) {
+          while (run->replicas_size() < 4097) *run->add_replicas() = run->replicas(0);
+        }}});
+}
+
+TEST(ConvertPeer, RefusesWrongSyncsAndSaysWhere) {
+  ExpectRefused<v1::SyncMessage>(
+      ToProto(testing::SampleSync()),
+      {{"SyncMessage.self: node_id is missing", [](auto* sync) { sync->clear_self(); }},
+       {"SyncMessage.nodes[1]: session is missing",
+        [](auto* sync) { sync->mutable_nodes(1)->clear_session(); }},
+       {"SyncMessage.nodes has 4097 entries; at most 4096",
+        [](auto* sync) {
+          while (sync->nodes_size() < 4097) *sync->add_nodes() = sync->nodes(0);
+        }},
+       {"SyncMessage.runs[1]: run_id is empty",
+        [](auto* sync) { sync->mutable_runs(1)->clear_run_id(); }},
+       {"SyncMessage.runs[2]: run \"faces\" is listed twice",
+        [](auto* sync) { *sync->add_runs() = sync->runs(1); }},
+       {"SyncMessage.runs has 1025 entries; at most 1024", [](auto* sync) {
+          while (sync->runs_size() < 1025) *sync->add_runs() = sync->runs(0);
+        }}});
+}
+
+template <typename Proto>
+std::vector<Fault<Proto>> WrongOffers() {
+  return {{".self: node_id is missing", [](Proto* offer) { offer->clear_self(); }},
+          {"transport_address has 0 bytes", [](Proto* offer) { offer->clear_transport_address(); }},
+          {"transport_address has 65537 bytes; 1 to 65536",
+           [](Proto* offer) { offer->set_transport_address(std::string(65537, 'x')); }},
+          {"transport_kind is empty", [](Proto* offer) { offer->clear_transport_kind(); }},
+          {"transport_kind has 33 bytes",
+           [](Proto* offer) { offer->set_transport_kind(std::string(33, 'x')); }},
+          {"token is missing or zero", [](Proto* offer) { offer->clear_token(); }}};
+}
+
+TEST(ConvertPeer, RefusesWrongOffers) {
+  ExpectRefused<v1::ConnectRequest>(ToConnectRequest(testing::SampleOffer()),
+                                    WrongOffers<v1::ConnectRequest>());
+  ExpectRefused<v1::ConnectReply>(ToConnectReply(testing::SampleOffer()),
+                                  WrongOffers<v1::ConnectReply>());
+}
+
+}  // namespace
+}  // namespace weightmesh

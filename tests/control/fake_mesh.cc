@@ -1,0 +1,64 @@
+// Fakes of what stands behind the gRPC services.
+#include "tests/control/fake_mesh.h"
+
+#include "tests/control/samples.h"
+
+namespace weightmesh::testing {
+namespace {
+
+absl::Status CheckRun(const std::string& run_id) {
+  if (run_id.empty() || run_id == "letters") return absl::OkStatus();
+  return absl::NotFoundError("no such run");
+}
+
+template <typename T>
+void Answer(const absl::Status& failure, const T& sample, const MeshSource::Done<T>& done) {
+  if (!failure.ok()) return done(failure);
+  done(sample);
+}
+
+}  // namespace
+
+void FakeMeshSource::Topology(std::string run_id, Done<TopologySnapshot> done) {
+  if (absl::Status known = CheckRun(run_id); !known.ok()) return done(known);
+  Answer(failure, SampleTopology(), done);
+}
+
+void FakeMeshSource::Stats(std::string run_id, bool, Done<StatsReport> done) {
+  if (absl::Status known = CheckRun(run_id); !known.ok()) return done(known);
+  Answer(failure, SampleStats(), done);
+}
+
+void FakeMeshSource::Schedule(std::string run_id, Round round, SegmentId segment,
+                              Done<ScheduleSnapshot> done) {
+  if (absl::Status known = CheckRun(run_id); !known.ok()) return done(known);
+  if (Value(segment) >= 2) return done(absl::OutOfRangeError("the run has 2 segments"));
+  Answer(failure, SampleSchedule(round == kNoRound ? Round{101} : round), done);
+}
+
+void FakeMeshSource::Runs(Done<std::vector<RunSnapshot>> done) {
+  Answer(failure, std::vector<RunSnapshot>{SampleRun()}, done);
+}
+
+void FakeMeshSource::Links(Done<LinksReport> done) { Answer(failure, SampleLinks(), done); }
+
+void FakeMeshSource::Config(Done<ConfigReport> done) { Answer(failure, SampleConfig(), done); }
+
+void FakePeerHandler::OnSync(SyncMessage message, Done<SyncMessage> done) {
+  message.nodes = {message.self};
+  message.self = SampleNode(3);
+  done(message);
+}
+
+void FakePeerHandler::OnProbe(NodeInfo, Done<NodeInfo> done) { done(SampleNode(3)); }
+
+void FakePeerHandler::OnConnect(LinkOffer offer, Done<LinkOffer> done) {
+  if (offer.transport_kind != "ucx") {
+    return done(absl::FailedPreconditionError("this daemon's transport is ucx"));
+  }
+  offer.self = SampleNode(3);
+  offer.token = 1234;
+  done(offer);
+}
+
+}  // namespace weightmesh::testing

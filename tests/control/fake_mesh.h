@@ -1,0 +1,36 @@
+// Fakes of what stands behind the gRPC services: they answer at once, out of samples.h.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "daemon/control/mesh_source.h"
+#include "daemon/control/peer_handler.h"
+
+namespace weightmesh::testing {
+
+// Knows run "letters" only, of two segments. Every answer is `failure` unless that is OK.
+class FakeMeshSource : public MeshSource {
+ public:
+  void Topology(std::string run_id, Done<TopologySnapshot> done) override;
+  void Stats(std::string run_id, bool with_segments, Done<StatsReport> done) override;
+  void Schedule(std::string run_id, Round round, SegmentId segment,
+                Done<ScheduleSnapshot> done) override;
+  void Runs(Done<std::vector<RunSnapshot>> done) override;
+  void Links(Done<LinksReport> done) override;
+  void Config(Done<ConfigReport> done) override;
+
+  absl::Status failure;
+};
+
+// Answers with the samples, and refuses transports other than "ucx".
+class FakePeerHandler : public PeerHandler {
+ public:
+  void OnSync(SyncMessage message, Done<SyncMessage> done) override;
+  void OnProbe(NodeInfo peer, Done<NodeInfo> done) override;
+  void OnConnect(LinkOffer offer, Done<LinkOffer> done) override;
+};
+
+}  // namespace weightmesh::testing
