@@ -1,0 +1,122 @@
+// The flags of weightmeshd.
+#include "daemon/runtime/command_line.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/config/temporary_folder.h"
+
+namespace weightmesh {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+CommandLineResult Parse(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "weightmeshd");
+  return ParseCommandLine(static_cast<int>(arguments.size()), arguments.data(), "1.2.3 (test)");
+}
+
+TEST(CommandLine, EveryFlagReachesTheConfig) {
+  const CommandLineResult result = Parse({"--listen",
+                                          "10.0.0.2:1",
+                                          "--advertise",
+                                          "node2:1",
+                                          "--seed",
+                                          "a:1",
+                                          "--seed",
+                                          "b:2",
+                                          "--state-directory",
+                                          "/s",
+                                          "--attach-socket",
+                                          "/a",
+                                          "--insecure-plaintext",
+                                          "--transport",
+                                          "loopback",
+                                          "--device",
+                                          "eth0",
+                                          "--device",
+                                          "eth1",
+                                          "--log-level",
+                                          "debug",
+                                          "--log-format",
+                                          "json",
+                                          "--log-file",
+                                          "/l",
+                                          "--sync-interval-ms",
+                                          "250"});
+  ASSERT_FALSE(result.exit_code.has_value()) << result.text;
+  const auto config = ResolveConfig(result.flags);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->listen_address(), "10.0.0.2:1");
+  EXPECT_EQ(config->advertise_address(), "node2:1");
+  EXPECT_THAT(config->seeds(), ElementsAre("a:1", "b:2"));
+  EXPECT_EQ(config->state_directory(), "/s");
+  EXPECT_EQ(config->attach_socket(), "/a");
+  EXPECT_TRUE(config->insecure_plaintext());
+  EXPECT_EQ(config->transport().kind(), "loopback");
+  EXPECT_THAT(config->transport().devices(), ElementsAre("eth0", "eth1"));
+  EXPECT_EQ(config->log().level(), v1::Log::LEVEL_DEBUG);
+  EXPECT_EQ(config->log().format(), v1::Log::FORMAT_JSON);
+  EXPECT_EQ(config->log().file(), "/l");
+  EXPECT_EQ(config->membership().sync_interval_ms(), 250u);
+}
+
+TEST(CommandLine, FlagsOverrideTheFileAndTheFileTheDefaults) {
+  TemporaryFolder folder;
+  const std::string file = folder.Write("node.textproto",
+                                        "listen_address: \"127.0.0.1:1\" seeds: \"a:1\" "
+                                        "seeds: \"b:1\" attach_socket: \"/file\"");
+  const auto result = Parse({"--config", file.c_str(), "--listen", "127.0.0.1:2", "--seed=c:1"});
+  const auto config = ResolveConfig(result.flags);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->listen_address(), "127.0.0.1:2");
+  EXPECT_THAT(config->seeds(), ElementsAre("c:1"));
+  EXPECT_EQ(config->attach_socket(), "/file");
+  EXPECT_EQ(config->transport().kind(), "ucx");
+}
+
+TEST(CommandLine, ResolvedConfigIsChecked) {
+  EXPECT_THAT(std::string(ResolveConfig(Parse({"--transport", "tcp"}).flags).status().message()),
+              HasSubstr("transport.kind"));
+  EXPECT_FALSE(ResolveConfig(Parse({"--config", "/does/not/exist"}).flags).ok());
+}
+
+TEST(CommandLine, FaultsAreUsageErrorsThatNameTheArgument) {
+  for (const auto& arguments :
+       std::vector<std::vector<const char*>>{{"--listne", "a:1"},
+                                             {"--log-level", "loud"},
+                                             {"--seed"},
+                                             {"stray"},
+                                             {"--sync-interval-ms", "-3"},
+                                             {"--sync-interval-ms", "0"},
+                                             {"--sync-interval-ms", "soon"}}) {
+    const CommandLineResult result = Parse(arguments);
+    EXPECT_EQ(result.exit_code, kExitUsage) << arguments[0];
+    EXPECT_THAT(result.text, AllOf(HasSubstr("weightmeshd: "), HasSubstr(arguments[0])));
+  }
+}
+
+TEST(CommandLine, HelpAndVersionEndWell) {
+  const CommandLineResult help = Parse({"--help"});
+  EXPECT_EQ(help.exit_code, kExitGood);
+  for (const char* flag : {"--config", "--listen", "--advertise", "--seed", "--state-directory",
+                           "--attach-socket", "--insecure-plaintext", "--transport", "--device",
+                           "--log-level", "--log-format", "--log-file", "--sync-interval-ms",
+                           "--print-config", "--check", "--version", "--help", "Exit codes"}) {
+    EXPECT_THAT(help.text, HasSubstr(flag));
+  }
+  const CommandLineResult version = Parse({"--version"});
+  EXPECT_EQ(version.exit_code, kExitGood);
+  EXPECT_EQ(version.text, "weightmeshd 1.2.3 (test)\n");
+}
+
+TEST(CommandLine, PrintAndCheckAreForTheCaller) {
+  EXPECT_TRUE(Parse({"--print-config"}).flags.print_config);
+  EXPECT_TRUE(Parse({"--check"}).flags.check);
+  EXPECT_FALSE(Parse({}).flags.check);
+}
+
+}  // namespace
+}  // namespace weightmesh
