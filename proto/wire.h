@@ -16,7 +16,12 @@ constexpr uint32_t kMagic = 0x31444d57;  // "WMD1"
 constexpr uint16_t kVersion = 1;
 
 // Active-message ids; also FrameHeader::type.
-enum class FrameType : uint16_t { kPullRequest = 1, kPullAnswer = 2, kPullCancel = 3 };
+enum class FrameType : uint16_t {
+  kPullRequest = 1,
+  kPullAnswer = 2,
+  kPullCancel = 3,
+  kIdleClose = 4,
+};
 
 // What a source says to a request.
 enum class Verdict : uint32_t {
@@ -66,10 +71,17 @@ struct PullCancelFrame {
   uint64_t request_id;  // the puller's, of a request it no longer waits for
 };
 
+// The sender closes this connection because it is idle; the link stays, and either side may open the
+// next one.
+struct IdleCloseFrame {
+  FrameHeader header;
+};
+
 static_assert(sizeof(FrameHeader) == 16 && offsetof(FrameHeader, token) == 8);
 static_assert(sizeof(PullRequestFrame) == 88 && offsetof(PullRequestFrame, segment) == 80);
 static_assert(sizeof(PullAnswerFrame) == 64 && offsetof(PullAnswerFrame, verdict) == 56);
 static_assert(sizeof(PullCancelFrame) == 24);
+static_assert(sizeof(IdleCloseFrame) == 16);
 static_assert(std::is_trivially_copyable_v<PullRequestFrame> &&
               std::is_trivially_copyable_v<PullAnswerFrame> &&
               std::is_trivially_copyable_v<PullCancelFrame>);

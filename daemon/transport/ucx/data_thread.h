@@ -1,0 +1,186 @@
+// UcxDataThread: the thread that owns a UCX worker, and with it all links, pulls and sends.
+//
+// It sleeps in epoll when nothing moves, is woken at most once per sleep however much is posted,
+// and makes every call of the sink. UCX's callbacks run on it, within its calls of progress.
+#pragma once
+
+#include <ucp/api/ucp.h>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "daemon/core/mutex.h"
+#include "daemon/transport/memory_ranges.h"
+#include "daemon/transport/transport.h"
+#include "daemon/transport/ucx/command_queue.h"
+#include "daemon/transport/ucx/endpoint.h"
+#include "daemon/transport/ucx/path_report.h"
+#include "daemon/transport/ucx/slot_pool.h"
+#include "daemon/transport/ucx/token_table.h"
+#include "daemon/transport/ucx/ucx_transport.h"
+#include "daemon/transport/ucx/ucx_worker.h"
+#include "proto/wire.h"
+
+namespace weightmesh {
+
+class UcxDataThread {
+ public:
+  UcxDataThread(std::unique_ptr<UcxWorker> worker, const UcxOptions& options);
+  // REQUIRES: never started, or joined.
+  ~UcxDataThread();
+
+  // `sink` must outlive Join().
+  void Start(TransportSink* sink);
+  // Ends everything and waits for it.
+  void Join();
+
+  // From the core's thread.
+  void Post(Command command);
+  TokenTable& tokens() { return tokens_; }
+  const UcxWorker& worker() const { return *worker_; }
+
+  // Any thread.
+  std::vector<PathReport> Paths() const;
+  uint64_t frames_refused() const { return frames_refused_.load(std::memory_order_relaxed); }
+  uint64_t declined() const { return declined_.load(std::memory_order_relaxed); }
+  size_t endpoints_open() const { return endpoints_open_.load(std::memory_order_relaxed); }
+
+ private:
+  struct Registration {
+    ucp_mem_h handle;
+    MemoryKind kind;
+  };
+  struct Link {
+    PeerLink peer;
+    UcxEndpoint* endpoint = nullptr;  // null until its first use, and after a break
+    bool draining = false;            // Disconnect without force: forgotten once nothing is open
+  };
+  struct PullSlot {
+    UcxDataThread* owner;
+    RequestId id;
+    NodeId peer;
+    UcxEndpoint* endpoint;  // the request left by it
+    absl::Span<std::byte> landing;
+    Registration memory;
+    bool receiving;  // UCX writes to the landing memory, until OnReceived
+  };
+  struct SendSlot {
+    UcxDataThread* owner;
+    SendId id;
+    UcxEndpoint* endpoint;
+    wire::PullAnswerFrame frame;  // UCX may read it until OnSent
+    bool open = false;
+  };
+  struct FrameSlot {
+    UcxDataThread* owner;
+    std::array<std::byte, sizeof(wire::PullRequestFrame)> bytes;
+  };
+  // What UCX passes to OnFrame for one type of frame.
+  struct FrameHandler {
+    UcxDataThread* owner;
+    wire::FrameType type;
+  };
+  // One received active message.
+  struct Received {
+    const void* header;
+    size_t header_bytes;
+    void* data;  // rendezvous: UCX's descriptor
+    size_t data_bytes;
+    bool rendezvous;
+  };
+
+  // data_thread.cc: the loop and the commands.
+  void Run();
+  bool HandleCommands();
+  void SetHandlers();
+  void CloseDown();
+  void On(const ConnectCommand& command);
+  void On(const DisconnectCommand& command);
+  void On(const PullCommand& command);
+  void On(const CancelCommand& command);
+  void On(const AnswerCommand& command);
+  void On(const SendCommand& command);
+  void On(const RegisterCommand& command);
+  void On(const UnregisterCommand& command);
+  void On(const StopCommand& command);
+
+  // links.cc: links and their endpoints.
+  Link* FindLink(NodeId node);
+  // The link's endpoint, opened if need be; null, with the link reported as down, if it cannot be.
+  UcxEndpoint* EndpointOf(Link* link);
+  void MakeRoom(UcxEndpoint* idle);
+  bool CareForEndpoints();
+  void OnEndpointFailed(UcxEndpoint* endpoint);
+  void OnEndpointGone(const UcxEndpoint& endpoint);
+  void CutOff(Link* link);
+  void ForgetDrained();
+  void ReportPath(const Link& link, std::string reason);
+  void ForgetPath(NodeId node);
+
+  // frames.cc: frames, pulls and sends.
+  bool SendFrameBytes(UcxEndpoint* endpoint, wire::FrameType type, const void* bytes, size_t size);
+  void SendRequest(const Link& link, PullSlot* pull, const PullRequest& request);
+  void SendCancel(const PullSlot& pull);
+  void SendAnswer(const Link& link, UcxEndpoint* endpoint, const PullAnswer& answer);
+  void SendIdleClose(const Link& link);
+  void SendData(const Link& link, SendSlot* send, const SendCommand& command,
+                const Registration& memory);
+  static void Fail(UcxEndpoint* endpoint, ucs_status_t status);
+
+  static ucs_status_t OnFrame(void* handler, const void* header, size_t header_bytes, void* data,
+                              size_t data_bytes, const ucp_am_recv_param_t* param);
+  ucs_status_t Refuse(const Received& received);
+  ucs_status_t Decline(const Received& received);
+  ucs_status_t OnRequestFrame(NodeId peer, const wire::PullRequestFrame& frame);
+  ucs_status_t OnAnswerFrame(NodeId peer, const wire::PullAnswerFrame& frame,
+                             const Received& received);
+  void OnIdleCloseFrame(NodeId peer);
+  ucs_status_t Receive(PullSlot* pull, const PullAnswer& answer, const Received& received);
+
+  static void OnFrameSent(void* request, ucs_status_t status, void* slot);
+  static void OnSent(void* request, ucs_status_t status, void* slot);
+  static void OnReceived(void* request, ucs_status_t status, size_t bytes, void* slot);
+  void EndPull(PullSlot* pull, PullEnd end);
+  void EndSend(SendSlot* send, bool sent);
+  // Ends the pulls over `endpoint` whose data has not begun; UCX knows nothing of them.
+  void EndAskedPulls(const UcxEndpoint* endpoint);
+
+  const UcxOptions options_;
+  TokenTable tokens_;
+  CommandQueue commands_;
+  const std::unique_ptr<UcxWorker> worker_;
+  TransportSink* sink_ = nullptr;
+  std::atomic<uint64_t> frames_refused_{0};
+  std::atomic<uint64_t> declined_{0};
+  std::atomic<size_t> endpoints_open_{0};
+  PathFacts path_facts_;
+
+  // Owned by the data thread.
+  std::vector<Command> batch_;
+  MemoryRanges<Registration> memory_;
+  absl::flat_hash_map<NodeId, Link> links_;
+  UcxEndpoints endpoints_;
+  SlotPool<PullSlot> pulls_;
+  SlotPool<SendSlot> sends_;
+  SlotPool<FrameSlot> frames_;
+  absl::flat_hash_map<RequestId, PullSlot*> pulls_by_id_;
+  std::vector<FrameHandler> handlers_;
+  bool stopping_ = false;
+  size_t draining_ = 0;  // links that are
+
+  mutable Mutex paths_mutex_;
+  std::map<NodeId, PathReport> paths_ ABSL_GUARDED_BY(paths_mutex_);
+  std::thread thread_;
+};
+
+}  // namespace weightmesh
