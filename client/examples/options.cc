@@ -60,7 +60,7 @@ void AddTrainingOptions(CLI::App& app, Options* options, Words* words) {
       ->check(CLI::Range(int64_t{0}, std::numeric_limits<int64_t>::max()))
       ->capture_default_str();
   app.add_option("--lr", training.peak_learning_rate,
-                 "Peak learning rate of LARS [best on rows 14,001-16,000 for the method: 8, 4, 3]")
+                 "Peak learning rate of LARS [by method: mesh 8, allreduce 4, none 3]")
       ->check(CLI::PositiveNumber);
   app.add_option("--pace-ms", words->pace_ms, "Least time of a round")
       ->check(milliseconds)
