@@ -30,14 +30,15 @@ std::string Describe(const attach::Tensor& tensor) {
 absl::StatusOr<uint64_t> CountElements(const attach::Tensor& tensor, uint64_t elements_max) {
   if (std::find(tensor.shape.begin(), tensor.shape.end(), 0u) != tensor.shape.end()) return 0;
   uint64_t elements = 1;
+  bool fits = elements_max >= 1;  // a scalar, too, is one element
   for (uint64_t extent : tensor.shape) {
-    if (extent > elements_max / elements) {
-      return absl::ResourceExhaustedError(absl::StrCat(
-          "tensor ", Quoted(tensor.name), " takes the model beyond the limit of parameters (",
-          elements_max,
-          " were left for it); check its shape, or split the model into several runs"));
-    }
-    elements *= extent;
+    fits = fits && extent <= elements_max / elements;
+    if (fits) elements *= extent;
+  }
+  if (!fits) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "tensor ", Quoted(tensor.name), " takes the model beyond the limit of parameters (",
+        elements_max, " were left for it); check its shape, or split the model into several runs"));
   }
   return elements;
 }

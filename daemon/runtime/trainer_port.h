@@ -44,7 +44,8 @@ class TrainerPort {
   attach::AttachReply MakeReply(ReplicaId replica) const;
   std::array<int, attach::kDescriptorCount> descriptors() const;
 
-  // To be watched for EPOLLIN; call OnDoorbell then.
+  // To be watched for EPOLLIN; call OnDoorbell then, and once more before the core hears that the
+  // trainer leaves or has gone: trainers do not ring for kMixed.
   int daemon_doorbell() const { return daemon_doorbell_.get(); }
 
   // Gives `sink` one event for each command that waits; see CommandReader::Drain. DataLoss: the
