@@ -1,0 +1,78 @@
+// DataPlane: the transports of all nodes, with the promises of daemon/transport/transport.h:
+// exactly one end for each pull and send, answers in order, no data after the end of a pull.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "daemon/core/actions.h"
+#include "daemon/core/events.h"
+#include "tests/sim/world.h"
+
+namespace weightmesh::sim {
+
+class DataPlane {
+ public:
+  // `world` must outlive the plane.
+  explicit DataPlane(World* world) : world_(world) {}
+
+  // What Transport offers, for node `node`.
+  void StartPull(uint32_t node, const struct StartPull& action);
+  void CancelPull(uint32_t node, RequestId request_id);
+  void AnswerPull(uint32_t node, const PullAnswer& answer);
+  void StartSend(uint32_t node, const struct StartSend& action);
+  void CutLink(uint32_t node, uint32_t peer);
+
+  // Links two processes, unless they are linked already.
+  void Link(uint32_t a, uint32_t b);
+  bool IsLinked(uint32_t a, uint32_t b) const;
+
+  // The process of `node` was killed: its links break.
+  void ProcessEnded(uint32_t node);
+
+  // Whether a pull or send of `attach` is open.
+  bool Touches(uint32_t node, AttachId attach) const;
+  // Pulls and sends that have not ended, of all nodes.
+  size_t open_transfers() const { return pulls_.size() + sends_.size(); }
+
+ private:
+  struct Pull {
+    PullRequest request;
+    AttachId attach{};
+    uint32_t buffer = 0;
+    uint32_t source = 0;  // node
+    bool moving = false;
+  };
+  struct Send {
+    PullAnswer answer;
+    AttachId attach{};
+    SlotId slot{};
+    uint32_t puller = 0;  // node
+    double value = 0;
+  };
+  using PullKey = std::pair<uint32_t, RequestId>;
+  using SendKey = std::pair<uint32_t, SendId>;
+
+  void PostFrame(uint32_t from, uint32_t to, EventQueue::Task arrive, EventQueue::Task lose);
+  void ArriveAnswer(uint32_t node, PullAnswer answer, uint32_t from);
+  void ArriveData(uint32_t node, uint32_t source, SendId send_id, const Send& send);
+  void FinishAtSource(uint32_t puller, uint32_t source, SendId send_id);
+  void LandAtPuller(uint32_t puller, uint32_t source, SendId send_id, const Send& send);
+  void EndPull(PullKey key, PullEnd end);
+  void EndSend(SendKey key, bool sent);
+  // Ends everything of `node` with `peer` as failed.
+  void BreakTransfers(uint32_t node, uint32_t peer);
+  void Unlink(uint32_t a, uint32_t b);
+
+  World* const world_;
+  std::map<PullKey, Pull> pulls_;
+  std::map<SendKey, Send> sends_;
+  // Ordered pairs that are linked, and the number of the link: frames of a former link are dropped.
+  std::map<std::pair<uint32_t, uint32_t>, uint64_t> links_;
+  uint64_t last_link_ = 0;
+  std::map<std::pair<uint32_t, uint32_t>, absl::Time> last_arrival_;
+};
+
+}  // namespace weightmesh::sim

@@ -1,0 +1,101 @@
+// SimNode: one daemon: a NodeCore, the arenas of its trainers, and the driver that runs its actions.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+
+#include "daemon/core/node_core.h"
+#include "tests/sim/arena.h"
+#include "tests/sim/control_plane.h"
+#include "tests/sim/data_plane.h"
+#include "tests/sim/process.h"
+#include "tests/sim/world.h"
+
+namespace weightmesh::sim {
+
+// A trainer as its daemon sees it: the attach socket and the trainer's doorbell.
+class AttachedTrainer {
+ public:
+  virtual ~AttachedTrainer() = default;
+  virtual void OnAdmitted(std::shared_ptr<SimArena> arena) = 0;
+  virtual void OnProgress(const std::string& message) = 0;
+  virtual void OnStarted() = 0;
+  virtual void OnRefused(attach::ReplyCode code, const std::string& message) = 0;
+  virtual void OnLeaveFinished() = 0;
+  virtual void OnDoorbell() = 0;
+  virtual void OnDaemonGone() = 0;
+};
+
+class SimNode final : public SlotKeeper {
+ public:
+  // The planes must outlive the node. It begins down.
+  SimNode(uint32_t index, World* world, DataPlane* data, ControlPlane* control);
+
+  uint32_t index() const { return index_; }
+  NodeId id() const { return World::NodeIdOf(index_); }
+  SimProcess& process() { return process_; }
+  // REQUIRES: the process is up.
+  NodeCore& core() { return *core_; }
+
+  // A new process of the daemon, with a fresh session.
+  void Start();
+  // SIGKILL: links break, trainers notice.
+  void Kill();
+  void Stop() { process_.Stop(); }
+  void Resume() { process_.Resume(); }
+
+  // Feeds the core and runs what it asks for. REQUIRES: called by a task of process().
+  void Step(const Event& event);
+  // The same, later.
+  void Post(absl::Duration delay, Event event);
+
+  // Names an attach and remembers its trainer.
+  AttachId OpenAttach(AttachedTrainer* trainer);
+
+  // Null when there is none, or it was freed.
+  std::shared_ptr<SimArena> FindArena(AttachId attach) const;
+
+  // SlotKeeper.
+  bool Hold(AttachId attach, SlotId slot, Round round) override;
+  void Release(AttachId attach, SlotId slot, Round round) override;
+
+ private:
+  void Run(const AdmitReplica& action);
+  void Run(const RefuseAttach& action);
+  void Run(const ReportProgress& action);
+  void Run(const StartReplica& action);
+  void Run(const UpdatePage& action);
+  void Run(const Deliver& action);
+  void Run(const FinishLeave& action);
+  void Run(const FreeArena& action);
+  void Run(const StartPull& action) { data_->StartPull(index_, action); }
+  void Run(const CancelPull& action) { data_->CancelPull(index_, action.request_id); }
+  void Run(const AnswerPull& action) { data_->AnswerPull(index_, action.answer); }
+  void Run(const StartSend& action) { data_->StartSend(index_, action); }
+  void Run(const CutLink& action) { data_->CutLink(index_, World::IndexOf(action.node)); }
+  void Run(const Sync& action) { control_->Sync(index_, action); }
+  void Run(const Probe& action) { control_->Probe(index_, action); }
+  void Run(const Connect& action) { control_->Connect(index_, action); }
+  void Run(const Log& action);
+  AttachedTrainer* Trainer(AttachId attach) const;
+  void CheckDeliver(const Deliver& action) const;
+  void ArmTimer();
+  void OnTimer(absl::Time due);
+
+  const uint32_t index_;
+  World* const world_;
+  DataPlane* const data_;
+  ControlPlane* const control_;
+  SimProcess process_;
+  std::unique_ptr<NodeCore> core_;
+  std::map<AttachId, AttachedTrainer*> trainers_;
+  std::map<AttachId, std::shared_ptr<SimArena>> arenas_;
+  uint64_t attaches_ = 0;
+  Actions actions_;
+  absl::Time timer_due_ = absl::InfiniteFuture();
+  absl::Time last_timer_;
+  uint32_t timers_at_once_ = 0;
+};
+
+}  // namespace weightmesh::sim

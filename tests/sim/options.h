@@ -1,0 +1,57 @@
+// SimOptions: everything that a simulation depends on; equal options give equal traces.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "daemon/core/run_config.h"
+
+namespace weightmesh::sim {
+
+struct SimOptions {
+  // Of every random draw of the world. RunConfig.seed is the schedule's alone.
+  uint64_t seed = 1;
+
+  // --- the mesh ---
+  uint32_t nodes = 8;
+  uint32_t replicas_per_node = 1;
+  uint32_t seeds = 1;  // the first so many nodes are everybody's seeds
+  absl::Duration sync_interval = absl::Seconds(1);
+  uint32_t sends_per_peer_max = 4;
+
+  // --- the run ---
+  RunConfig run;  // replicas_min 0: all replicas
+  uint32_t segments = 18;
+  uint32_t slots = 3;
+  uint64_t rounds = 100;  // steps that each trainer takes before it leaves
+  absl::Duration start_timeout = absl::Minutes(10);
+
+  // --- the data plane ---
+  absl::Duration frame_delay = absl::Microseconds(50);   // of a small message, at least
+  absl::Duration frame_jitter = absl::Microseconds(50);  // uniform on top; never out of order
+  absl::Duration transfer = absl::Microseconds(300);     // of one segment, at least
+  absl::Duration transfer_jitter = absl::Microseconds(300);
+  double frame_loss = 0;  // chance that a frame vanishes
+  // After which a source learns that the frame of a transfer was lost.
+  absl::Duration loss_detected = absl::Milliseconds(200);
+
+  // --- the control plane ---
+  absl::Duration control_delay = absl::Microseconds(300);
+  absl::Duration control_jitter = absl::Microseconds(500);  // uniform on top; may overtake
+  double control_loss = 0;                                  // chance for a request or an answer
+
+  // --- the trainers ---
+  absl::Duration doorbell = absl::Microseconds(20);  // between trainer and daemon, each way
+  absl::Duration attach_spread = absl::Milliseconds(5);  // trainers attach within it at random
+  absl::Duration publish_time = absl::Microseconds(200);
+  absl::Duration mix_time = absl::Microseconds(200);
+  absl::Duration step = absl::Milliseconds(10);  // computing, at least
+  double step_jitter = 0;                        // a step takes step · (1 ± this), uniformly
+  double stall_chance = 0;                       // of a step, to stall …
+  absl::Duration stall_max;                      // … for up to this long
+  std::vector<double> slowness;                  // by trainer: factor on its steps; 1 if missing
+  double noise = 0;  // each step adds a uniform draw of ± this to every segment
+};
+
+}  // namespace weightmesh::sim

@@ -1,0 +1,68 @@
+// Simulator: a whole mesh in virtual time: daemons, trainers and the two planes between them, one
+// thread. The core that runs here is the one of production.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "tests/sim/control_plane.h"
+#include "tests/sim/data_plane.h"
+#include "tests/sim/node.h"
+#include "tests/sim/trainer.h"
+#include "tests/sim/world.h"
+
+namespace weightmesh::sim {
+
+class Simulator {
+ public:
+  // All nodes are down, all trainers of `options` are there and not attached: trainer k lives on
+  // node k / replicas_per_node, is named "replica k" and belongs to the run "run".
+  explicit Simulator(SimOptions options);
+
+  // All nodes come up at once; each trainer attaches at a random time within attach_spread.
+  void StartAll();
+  // A trainer on `node` beyond those of the options; not attached. `change` may edit what it asks
+  // for. Its mixes are in the ledger where `ledger_row` says.
+  SimTrainer& AddTrainer(uint32_t node, uint32_t ledger_row,
+                         const std::function<void(TrainerOptions*)>& change);
+
+  // Time goes on by `time`, until `done` (true), or until the end of `limit` (false).
+  void RunFor(absl::Duration time);
+  bool RunUntil(const std::function<bool()>& done, absl::Duration limit);
+  // Until every trainer that was started is done and its arena is freed; false after `limit`.
+  bool RunToEnd(absl::Duration limit = absl::Minutes(10));
+
+  SimNode& node(uint32_t index) { return *nodes_[index]; }
+  SimTrainer& trainer(uint32_t index) { return *trainers_[index]; }
+  uint32_t nodes() const { return static_cast<uint32_t>(nodes_.size()); }
+  uint32_t trainers() const { return static_cast<uint32_t>(trainers_.size()); }
+  const SimOptions& options() const { return world_->options; }
+  const Ledger& ledger() const { return world_->ledger; }
+  ControlPlane& control() { return *control_; }
+  DataPlane& data() { return *data_; }
+  absl::Duration elapsed() const { return world_->queue.now() - absl::UnixEpoch(); }
+  uint64_t tasks_run() const { return world_->queue.tasks_run(); }
+
+  // What a trainer's core counted. REQUIRES: its node is up and still knows the run.
+  ReplicaStatistics StatisticsOf(uint32_t trainer) const;
+  // By live node: digest of the view of the run, 0 where it has not started or is unknown.
+  std::vector<uint64_t> ViewDigests(absl::string_view run_id) const;
+  // Empty when nothing was violated, every transfer has ended, and every pull of a trainer that is
+  // done has exactly one outcome; otherwise what is wrong, with the seed.
+  std::string Audit() const;
+
+ private:
+  TrainerOptions DefaultTrainer(uint32_t index) const;
+
+  std::unique_ptr<World> world_;
+  std::unique_ptr<DataPlane> data_;
+  std::unique_ptr<ControlPlane> control_;
+  std::vector<std::unique_ptr<SimNode>> nodes_;
+  std::vector<std::unique_ptr<SimTrainer>> trainers_;
+};
+
+}  // namespace weightmesh::sim

@@ -1,0 +1,133 @@
+// SimTrainer: one trainer that follows the client's rules of the control page, with one number for
+// each segment as its weights.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "daemon/core/hash.h"
+#include "daemon/core/run_config.h"
+#include "tests/sim/node.h"
+#include "tests/sim/process.h"
+#include "tests/sim/world.h"
+
+namespace weightmesh::sim {
+
+struct TrainerOptions {
+  std::string run_id = "run";
+  std::string name;
+  FoundingRecord founding;
+  uint64_t rounds = 0;
+  absl::Duration start_timeout;
+};
+
+enum class TrainerState {
+  kNew,
+  kAttaching,
+  kTraining,
+  kLeaving,
+  kLeft,
+  kRefused,
+  kAlone,  // its daemon is gone
+  kDead,
+};
+
+class SimTrainer final : public AttachedTrainer {
+ public:
+  // `index` is its row in the ledger. All pointers must outlive the trainer.
+  SimTrainer(uint32_t index, World* world, SimNode* node, TrainerOptions options);
+
+  // Once. Attaches; REQUIRES: the node is up.
+  void Start();
+  // SIGKILL.
+  void Kill();
+  void Stop() { process_.Stop(); }
+  void Resume() { process_.Resume(); }
+
+  uint32_t index() const { return index_; }
+  SimNode& node() const { return *node_; }
+  AttachId attach() const { return attach_; }
+  TrainerState state() const { return state_; }
+  bool IsDone() const {
+    return state_ != TrainerState::kNew && state_ != TrainerState::kAttaching &&
+           state_ != TrainerState::kTraining && state_ != TrainerState::kLeaving;
+  }
+  ReplicaId replica() const { return MakeReplicaId(options_.run_id, options_.name); }
+  attach::ReplyCode refusal() const { return refusal_; }
+  const std::string& refusal_message() const { return refusal_message_; }
+  const std::string& progress() const { return progress_; }
+  const std::vector<double>& weights() const { return weights_; }
+  uint64_t steps() const { return steps_; }
+  uint64_t skipped() const { return skipped_; }      // publishes
+  uint64_t abandoned() const { return abandoned_; }  // collects without an answer
+  Round newest_round() const { return newest_round_; }
+  // Longest time from the end of a step's computing to its end.
+  absl::Duration longest_exchange() const { return longest_exchange_; }
+
+  // AttachedTrainer: called by the daemon's process; each goes on in the trainer's own.
+  void OnAdmitted(std::shared_ptr<SimArena> arena) override { arena_ = std::move(arena); }
+  void OnProgress(const std::string& message) override { progress_ = message; }
+  void OnStarted() override;
+  void OnRefused(attach::ReplyCode code, const std::string& message) override;
+  void OnLeaveFinished() override;
+  void OnDoorbell() override;
+  void OnDaemonGone() override;
+
+ private:
+  // What it waits for; a token makes the time limits of former waits void.
+  enum class Wait { kNothing, kSlot, kCollected };
+  struct Pending {
+    Round round{};
+    uint32_t slot = 0;
+    bool published = false;
+  };
+
+  void Compute();
+  void Exchange();
+  void Publish();
+  bool TryTakeSlot();
+  void WriteSnapshot();
+  void Skip();
+  void AfterPublish();
+  void Collect();
+  void GiveUpCollect();
+  void Mix();
+  void FinishMix(const std::vector<SimArena::InboxBuffer>& seen);
+  MixedRow MixRow(uint32_t segment, const SimArena::InboxBuffer& seen,
+                  MixedSegmentResult* result);
+  void AfterMix();
+  void NextStep();
+  void Detach();
+  bool IsLockstep() const { return options_.founding.config.mode == Mode::kLockstep; }
+  void Await(Wait wait, absl::Duration limit, void (SimTrainer::*expired)());
+  void Ring(Event event) { node_->Post(world_->options.doorbell, std::move(event)); }
+
+  const uint32_t index_;
+  World* const world_;
+  SimNode* const node_;
+  const TrainerOptions options_;
+  SimProcess process_;
+  CounterRng rng_;
+  std::vector<double> weights_;
+  std::shared_ptr<SimArena> arena_;
+  uint64_t daemon_generation_ = 0;
+  AttachId attach_{};
+  TrainerState state_ = TrainerState::kNew;
+  attach::ReplyCode refusal_ = attach::ReplyCode::kOk;
+  std::string refusal_message_;
+  std::string progress_;
+
+  Wait wait_ = Wait::kNothing;
+  uint64_t wait_token_ = 0;
+  Pending pending_;
+  Round newest_round_{};
+  absl::Time exchange_begun_;
+  absl::Duration longest_exchange_;
+  uint64_t steps_ = 0;
+  uint64_t skipped_ = 0;
+  uint64_t abandoned_ = 0;
+};
+
+}  // namespace weightmesh::sim
