@@ -1,0 +1,112 @@
+// weightmeshd: reads its configuration, starts a node, waits for a signal, stops it.
+#include <signal.h>
+#include <spdlog/spdlog.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <utility>
+
+#include "daemon/mem/arena_budget.h"
+#include "daemon/runtime/command_line.h"
+#include "daemon/runtime/config.h"
+#include "daemon/runtime/log.h"
+#include "daemon/runtime/node.h"
+#include "daemon/runtime/notify.h"
+#include "daemon/runtime/remote_transport.h"
+#include "daemon/runtime/state.h"
+
+namespace weightmesh {
+namespace {
+
+int Fail(const absl::Status& status, int exit_code) {
+  std::fprintf(stderr, "weightmeshd: %s\n", std::string(status.message()).c_str());
+  return exit_code;
+}
+
+// The environment is read here and nowhere else.
+std::string Environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+// Blocks the signals that end the daemon in all threads, so that only WaitForEnd sees them.
+sigset_t BlockEndSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  return signals;
+}
+
+void WaitForEnd(const sigset_t& signals) {
+  int signal_number = 0;
+  sigwait(&signals, &signal_number);
+  spdlog::info("signal {}: stopping", signal_number);
+}
+
+absl::Status Serve(const v1::DaemonConfig& config, const StateDirectory& state,
+                   const sigset_t& signals) {
+  absl::StatusOr<RemoteTransport> transport = MakeRemoteTransport(config);
+  if (!transport.ok()) return transport.status();
+  for (const auto& [name, value] : transport->settings)
+    spdlog::info("transport: {}={}", name, value);
+
+  NodeOptions options;
+  options.config = config;
+  options.node_id = state.node_id();
+  options.version = WEIGHTMESH_VERSION;
+  options.transport = *std::move(transport);
+  absl::StatusOr<std::unique_ptr<Node>> node = Node::Start(std::move(options));
+  if (!node.ok()) return node.status();
+  spdlog::info("node {} serves at {}; trainers attach at {}", state.node_id().ToString(),
+               (*node)->address(), config.attach_socket());
+  if (config.insecure_plaintext()) {
+    spdlog::warn(
+        "insecure_plaintext: control traffic is neither encrypted nor authenticated; whoever "
+        "reaches {} can read and steer this mesh",
+        (*node)->address());
+  }
+  Notifier notifier(Environment("NOTIFY_SOCKET"));
+  if (absl::Status told = notifier.Ready((*node)->address()); !told.ok()) {
+    spdlog::warn("{}", std::string(told.message()));
+  }
+  WaitForEnd(signals);
+  notifier.Stopping().IgnoreError();
+  (*node)->Stop();
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  const CommandLineResult parsed = ParseCommandLine(argc, argv, WEIGHTMESH_VERSION);
+  if (parsed.exit_code.has_value()) {
+    std::fputs(parsed.text.c_str(), *parsed.exit_code == kExitGood ? stdout : stderr);
+    return *parsed.exit_code;
+  }
+  const absl::StatusOr<v1::DaemonConfig> config =
+      ResolveConfig(parsed.flags, DefaultArenaLimit().bytes);
+  if (!config.ok()) return Fail(config.status(), kExitUsage);
+  if (parsed.flags.print_config) std::fputs(ToTextproto(*config).c_str(), stdout);
+  if (parsed.flags.print_config || parsed.flags.check) return kExitGood;
+
+  const sigset_t signals = BlockEndSignals();
+  absl::StatusOr<std::shared_ptr<spdlog::logger>> logger = MakeLogger(config->log());
+  if (!logger.ok()) return Fail(logger.status(), kExitFailed);
+  spdlog::set_default_logger(*logger);
+  absl::StatusOr<std::unique_ptr<StateDirectory>> state =
+      StateDirectory::Open(config->state_directory());
+  if (!state.ok()) return Fail(state.status(), kExitFailed);
+  if (absl::Status served = Serve(*config, **state, signals); !served.ok()) {
+    spdlog::error("{}", std::string(served.message()));
+    return Fail(served, kExitFailed);
+  }
+  spdlog::info("stopped");
+  return kExitGood;
+}
+
+}  // namespace
+}  // namespace weightmesh
+
+int main(int argc, char** argv) { return weightmesh::Main(argc, argv); }

@@ -1,0 +1,239 @@
+// Start and stop in order; the core's actions to the parts that run them.
+#include "daemon/runtime/node.h"
+
+#include <spdlog/spdlog.h>
+
+#include <thread>
+#include <utility>
+
+#include "cuda/host_device.h"
+#include "daemon/control/peer_client.h"
+#include "daemon/control/server.h"
+#include "daemon/runtime/core_loop.h"
+#include "daemon/runtime/node_service.h"
+#include "daemon/runtime/random.h"
+#include "daemon/runtime/trainers.h"
+
+namespace weightmesh {
+namespace {
+
+// How long calls under way may take when the daemon stops.
+constexpr absl::Duration kShutdownGrace = absl::Milliseconds(500);
+
+SchemaLimits SchemaLimitsOf(const v1::Limits& limits) {
+  SchemaLimits schema_limits;
+  schema_limits.segments_max = limits.segments_max();
+  return schema_limits;
+}
+
+ArenaLimit ArenaLimitOf(const v1::Limits& limits) {
+  if (limits.arena_bytes_max() == 0) return DefaultArenaLimit();
+  return ArenaLimit{limits.arena_bytes_max(), "limits.arena_bytes_max"};
+}
+
+NodeCoreOptions CoreOptions(const v1::DaemonConfig& config, const NodeInfo& self) {
+  NodeCoreOptions options;
+  options.self = self;
+  options.seeds.assign(config.seeds().begin(), config.seeds().end());
+  options.sync_interval = absl::Milliseconds(config.membership().sync_interval_ms());
+  options.runs_max = config.limits().runs_max();
+  options.replicas_max = config.limits().replicas_max();
+  options.segments_max = config.limits().segments_max();
+  options.nodes_max = config.limits().nodes_max();
+  options.sends_per_peer_max = config.limits().sends_per_peer_max();
+  return options;
+}
+
+}  // namespace
+
+class Node::Impl final : public ActionHandler {
+ public:
+  explicit Impl(NodeOptions options) : config_(std::move(options.config)) {
+    self_.node_id = options.node_id;
+    self_.session = RandomBits();
+    self_.version = std::move(options.version);
+    transport_ = std::move(options.transport);
+  }
+  ~Impl() override { Stop(); }
+
+  // Called once.
+  absl::Status Start();
+  void Stop();
+  const std::string& address() const { return server_->address(); }
+
+  void Handle(const Action& action) override {
+    std::visit([this](const auto& a) { Run(a); }, action);
+  }
+
+ private:
+  // Actions on trainers.
+  template <typename ActionType>
+  void Run(const ActionType& action) {
+    trainers_->Run(action);
+  }
+  // Actions on the data plane.
+  void Run(const StartPull& action);
+  void Run(const CancelPull& action) { data_plane_->Cancel(action.request_id); }
+  void Run(const AnswerPull& action) { data_plane_->Answer(action.answer); }
+  void Run(const StartSend& action);
+  void Run(const CutLink& action) { data_plane_->Cut(action.node); }
+  // Actions on the control plane.
+  void Run(const Sync& action);
+  void Run(const Probe& action);
+  void Run(const Connect& action);
+  void Run(const Log& action);
+
+  void Feed(const Event& event) { loop_->Feed(event); }
+  // Feeds `event` on the core's thread, unless the node is stopping.
+  void PostEvent(Event event) {
+    executor_->Post([this, event = std::move(event)] { Feed(event); });
+  }
+
+  const v1::DaemonConfig config_;
+  NodeInfo self_;
+  RemoteTransport transport_;
+  HostDevice device_;
+  std::unique_ptr<Executor> executor_;
+  std::unique_ptr<DataPlane> data_plane_;
+  std::unique_ptr<Trainers> trainers_;
+  std::unique_ptr<CoreLoop> loop_;
+  std::unique_ptr<NodeService> service_;
+  std::unique_ptr<ControlServer> server_;
+  std::unique_ptr<PeerClient> peers_;
+  std::thread core_thread_;
+  bool stopped_ = false;
+};
+
+absl::Status Node::Impl::Start() {
+  absl::StatusOr<std::unique_ptr<Executor>> executor = Executor::Create();
+  if (!executor.ok()) return executor.status();
+  executor_ = *std::move(executor);
+  const auto feed = [this](const Event& event) { Feed(event); };
+  service_ = std::make_unique<NodeService>(config_, self_.version, executor_.get());
+  data_plane_ = std::make_unique<DataPlane>(self_, std::move(transport_), executor_.get(), feed);
+  if (absl::Status started = data_plane_->Start(); !started.ok()) return started;
+
+  absl::StatusOr<std::unique_ptr<ControlServer>> server =
+      ControlServer::Start(config_.listen_address(), service_.get(), service_.get());
+  if (!server.ok()) return server.status();
+  server_ = *std::move(server);
+  self_.control_address =
+      config_.advertise_address().empty() ? server_->address() : config_.advertise_address();
+  data_plane_->set_self(self_);
+
+  AttachServerOptions attach_options;
+  attach_options.socket_path = config_.attach_socket();
+  trainers_ = std::make_unique<Trainers>(attach_options, SchemaLimitsOf(config_.limits()),
+                                         ArenaLimitOf(config_.limits()), &device_, executor_.get(),
+                                         data_plane_.get(), feed);
+  peers_ = std::make_unique<PeerClient>(PeerClientOptions{});
+  absl::StatusOr<std::unique_ptr<CoreLoop>> loop =
+      CoreLoop::Create(CoreOptions(config_, self_), trainers_.get(), executor_.get(), this);
+  if (!loop.ok()) return loop.status();
+  loop_ = *std::move(loop);
+  service_->Serve(loop_.get(), data_plane_.get(), trainers_.get());
+  if (absl::Status listening = trainers_->Start(); !listening.ok()) return listening;
+
+  core_thread_ = std::thread([this] { executor_->RunUntilStopped(); });
+  server_->SetServing(true);
+  return absl::OkStatus();
+}
+
+// The world is cut off first, from the outside in: no callback outlives what it calls.
+void Node::Impl::Stop() {
+  if (std::exchange(stopped_, true)) return;
+  if (executor_ != nullptr && !core_thread_.joinable()) {
+    executor_->Stop();  // the start failed: what was asked meanwhile is refused here
+    executor_->RunUntilStopped();
+  }
+  if (server_ != nullptr) {
+    server_->SetServing(false);
+    server_->Shutdown(kShutdownGrace);
+  }
+  peers_.reset();
+  if (core_thread_.joinable()) {
+    executor_->Post([this] { trainers_->Stop(); });
+    executor_->Stop();
+    core_thread_.join();
+  }
+  if (trainers_ != nullptr) trainers_->Stop();
+  if (data_plane_ != nullptr) data_plane_->Stop();
+}
+
+void Node::Impl::Run(const StartPull& action) {
+  data_plane_->Pull(
+      action.request,
+      trainers_->arena(action.attach).InboxSegment(action.buffer, action.request.segment));
+}
+
+void Node::Impl::Run(const StartSend& action) {
+  data_plane_->Send(action.answer,
+                    trainers_->arena(action.attach).SlotSegment(action.slot, action.answer.segment),
+                    action.send_id);
+}
+
+void Node::Impl::Run(const Sync& action) {
+  peers_->Sync(action.address, loop_->core().MakeSync(), action.timeout,
+               [this, address = action.address](absl::StatusOr<SyncMessage> answer) {
+                 if (answer.ok()) {
+                   PostEvent(SyncAnswered{address, *std::move(answer)});
+                 } else {
+                   PostEvent(SyncFailed{address, std::string(answer.status().message())});
+                 }
+               });
+}
+
+void Node::Impl::Run(const Probe& action) {
+  peers_->Probe(
+      action.address, self_, action.timeout,
+      [this, node = action.node](absl::StatusOr<NodeInfo> answer) {
+        if (answer.ok() && answer->node_id == node) {
+          PostEvent(ProbeAnswered{node, answer->session});
+        } else {
+          PostEvent(ProbeFailed{node, answer.ok() ? "another daemon answers at its address"
+                                                  : std::string(answer.status().message())});
+        }
+      });
+}
+
+void Node::Impl::Run(const Connect& action) {
+  const auto linked = [this, node = action.node](absl::StatusOr<LinkOffer> offer) {
+    executor_->Post([this, node, offer = std::move(offer)] {
+      absl::Status done = offer.status();
+      if (done.ok() && offer->self.node_id != node) {
+        done = absl::FailedPreconditionError("another daemon answers at its address");
+      }
+      if (done.ok()) done = data_plane_->Link(*offer);
+      if (done.ok()) {
+        Feed(LinkReady{node, offer->self.session});
+      } else {
+        Feed(LinkFailed{node, std::string(done.message())});
+      }
+    });
+  };
+  peers_->Connect(action.address, data_plane_->OfferTo(action.node), action.timeout, linked);
+}
+
+void Node::Impl::Run(const Log& action) {
+  switch (action.level) {
+    case LogLevel::kDebug:
+      return spdlog::debug("{}", action.text);
+    case LogLevel::kInfo:
+      return spdlog::info("{}", action.text);
+    case LogLevel::kWarning:
+      return spdlog::warn("{}", action.text);
+  }
+}
+
+absl::StatusOr<std::unique_ptr<Node>> Node::Start(NodeOptions options) {
+  auto impl = std::make_unique<Impl>(std::move(options));
+  if (absl::Status started = impl->Start(); !started.ok()) return started;
+  return std::unique_ptr<Node>(new Node(std::move(impl)));
+}
+
+Node::Node(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Node::~Node() = default;
+const std::string& Node::address() const { return impl_->address(); }
+void Node::Stop() { impl_->Stop(); }
+
+}  // namespace weightmesh

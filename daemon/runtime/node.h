@@ -1,0 +1,47 @@
+// Node: the composition root: one daemon's parts, put together, started and stopped in order.
+//
+// Threads: the caller's (Start, Stop), the core's (executor, core, trainers), one for each
+// transport, and gRPC's own. Everything but gRPC's callbacks and the transports' sinks runs on the
+// core's.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "daemon/core/ids.h"
+#include "daemon/runtime/data_plane.h"
+#include "proto/weightmesh/v1/daemon_config.pb.h"
+
+namespace weightmesh {
+
+struct NodeOptions {
+  v1::DaemonConfig config;  // validated, defaults filled in
+  NodeId node_id;
+  std::string version;
+  RemoteTransport transport;
+};
+
+class Node {
+ public:
+  // Listens and serves when it returns. Errors name the address, socket or limit, and the cure.
+  static absl::StatusOr<std::unique_ptr<Node>> Start(NodeOptions options);
+  ~Node();  // Stop()
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  // Control address with the port that was taken.
+  const std::string& address() const;
+
+  // Refuses new work, cuts off the trainers (they train on alone), ends all transfers and threads.
+  // Idempotent.
+  void Stop();
+
+ private:
+  class Impl;
+  explicit Node(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace weightmesh

@@ -1,0 +1,110 @@
+// Each question as one task on the core's thread.
+#include "daemon/runtime/node_service.h"
+
+#include <memory>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
+namespace weightmesh {
+
+NodeService::NodeService(v1::DaemonConfig config, std::string version, Executor* executor)
+    : config_(std::move(config)),
+      version_(std::move(version)),
+      executor_(executor),
+      started_at_(Executor::Now()) {}
+
+void NodeService::Serve(CoreLoop* loop, DataPlane* data_plane, Trainers* trainers) {
+  loop_ = loop;
+  data_plane_ = data_plane;
+  trainers_ = trainers;
+}
+
+template <typename T>
+void NodeService::Ask(Done<T> done, std::function<absl::StatusOr<T>()> answer) {
+  auto shared = std::make_shared<Done<T>>(std::move(done));
+  const bool posted = executor_->Post([this, shared, answer = std::move(answer)] {
+    if (loop_ == nullptr) return (*shared)(absl::UnavailableError("the daemon did not start"));
+    (*shared)(answer());
+  });
+  if (!posted) {
+    (*shared)(absl::ResourceExhaustedError(
+        "the daemon has too many questions waiting, or is stopping; ask again later"));
+  }
+}
+
+absl::Status NodeService::CheckRun(const std::string& run_id) const {
+  if (run_id.empty() || loop_->core().HasRun(run_id)) return absl::OkStatus();
+  return absl::NotFoundError(absl::StrCat("no run named '", run_id, "' here"));
+}
+
+void NodeService::Topology(std::string run_id, Done<TopologySnapshot> done) {
+  Ask<TopologySnapshot>(std::move(done), [this, run_id]() -> absl::StatusOr<TopologySnapshot> {
+    if (absl::Status known = CheckRun(run_id); !known.ok()) return known;
+    return loop_->core().Topology(Executor::Now(), run_id);
+  });
+}
+
+void NodeService::Stats(std::string run_id, bool with_segments, Done<StatsReport> done) {
+  Ask<StatsReport>(std::move(done), [=, this]() -> absl::StatusOr<StatsReport> {
+    if (absl::Status known = CheckRun(run_id); !known.ok()) return known;
+    StatsReport report;
+    report.node = loop_->core().self().node_id;
+    report.uptime = Executor::Now() - started_at_;
+    report.frames_refused = data_plane_->frames_refused();
+    for (ReplicaStatsSnapshot& snapshot : loop_->core().Stats(run_id)) {
+      if (!with_segments) snapshot.statistics.segments.clear();
+      ReplicaStatsReport replica;
+      for (auto& [name, value] : trainers_->Scalars(snapshot.attach)) {
+        replica.scalars.push_back(ReportedScalar{name, value});
+      }
+      replica.snapshot = std::move(snapshot);
+      report.replicas.push_back(std::move(replica));
+    }
+    return report;
+  });
+}
+
+void NodeService::Schedule(std::string run_id, Round round, SegmentId segment,
+                           Done<ScheduleSnapshot> done) {
+  Ask<ScheduleSnapshot>(std::move(done),
+                        [=, this] { return loop_->core().ScheduleOf(run_id, round, segment); });
+}
+
+void NodeService::Runs(Done<std::vector<RunSnapshot>> done) {
+  Ask<std::vector<RunSnapshot>>(std::move(done), [this] { return loop_->core().Runs(); });
+}
+
+void NodeService::Links(Done<LinksReport> done) {
+  Ask<LinksReport>(std::move(done), [this] {
+    return LinksReport{loop_->core().Links(), data_plane_->Paths()};
+  });
+}
+
+void NodeService::Config(Done<ConfigReport> done) {
+  Ask<ConfigReport>(std::move(done), [this] {
+    return ConfigReport{config_, version_, data_plane_->settings(), loop_->core().Runs()};
+  });
+}
+
+void NodeService::OnSync(SyncMessage message, Done<SyncMessage> done) {
+  Ask<SyncMessage>(std::move(done), [this, message = std::move(message)] {
+    loop_->Feed(SyncReceived{message});
+    return loop_->core().MakeSync();
+  });
+}
+
+void NodeService::OnProbe(NodeInfo, Done<NodeInfo> done) {
+  Ask<NodeInfo>(std::move(done), [this] { return loop_->core().self(); });
+}
+
+void NodeService::OnConnect(LinkOffer offer, Done<LinkOffer> done) {
+  Ask<LinkOffer>(std::move(done), [this, offer]() -> absl::StatusOr<LinkOffer> {
+    if (absl::Status linked = data_plane_->Link(offer); !linked.ok()) return linked;
+    loop_->Feed(LinkReady{offer.self.node_id, offer.self.session});
+    return data_plane_->OfferTo(offer.self.node_id);
+  });
+}
+
+}  // namespace weightmesh

@@ -1,0 +1,85 @@
+// Trainers: the attached trainers of a node, from the socket to the arena. Executor's thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "cuda/device.h"
+#include "daemon/core/actions.h"
+#include "daemon/core/events.h"
+#include "daemon/core/node_core.h"
+#include "daemon/mem/arena_budget.h"
+#include "daemon/mem/schema.h"
+#include "daemon/runtime/attach_server.h"
+#include "daemon/runtime/data_plane.h"
+#include "daemon/runtime/executor.h"
+#include "daemon/runtime/trainer_port.h"
+
+namespace weightmesh {
+
+class Trainers final : public AttachHandler, public SlotKeeper {
+ public:
+  // Pointers must outlive this. `feed` takes events for the core.
+  Trainers(AttachServerOptions options, SchemaLimits limits, ArenaLimit arena_limit, Device* device,
+           Executor* executor, DataPlane* data_plane, std::function<void(const Event&)> feed);
+  ~Trainers() override;
+
+  // Begins to listen; errors as AttachServer::Start.
+  absl::Status Start();
+  // Closes all sockets: every trainer is alone from then on.
+  void Stop();
+
+  // The core's actions of these names.
+  void Run(const AdmitReplica& action);
+  void Run(const RefuseAttach& action);
+  void Run(const ReportProgress& action);
+  void Run(const StartReplica& action);
+  void Run(const UpdatePage& action);
+  void Run(const Deliver& action);
+  void Run(const FinishLeave& action);
+  void Run(const FreeArena& action);
+
+  // Memory of an admitted replica.
+  const Arena& arena(AttachId attach) const { return ports_.at(attach)->arena(); }
+  // What its trainer has reported; empty once its arena is freed.
+  std::vector<std::pair<std::string, double>> Scalars(AttachId attach) const;
+
+  // AttachHandler.
+  void OnAttach(AttachId id, attach::AttachRequest request) override;
+  void OnLeave(AttachId id) override;
+  void OnClosed(AttachId id, absl::string_view reason) override;
+  void OnRefused(absl::string_view reason) override;
+
+  // SlotKeeper.
+  bool Hold(AttachId attach, SlotId slot, Round round) override;
+  void Release(AttachId attach, SlotId slot, Round round) override;
+
+ private:
+  struct Pending {
+    ArenaSpec spec;
+    ReplicaId replica;
+  };
+
+  void Refuse(AttachId id, attach::ReplyCode code, std::string message);
+  void OnDoorbell(AttachId id);
+  void DropPort(AttachId id);
+
+  const SchemaLimits limits_;
+  Device* const device_;
+  Executor* const executor_;
+  DataPlane* const data_plane_;
+  const std::function<void(const Event&)> feed_;
+  ArenaBudget budget_;
+  std::unique_ptr<AttachServer> server_;
+  std::map<AttachId, Pending> pending_;  // asked, and not started yet
+  std::map<AttachId, std::unique_ptr<TrainerPort>> ports_;
+  // Last numbers of replicas whose arena is gone.
+  std::map<AttachId, std::vector<std::pair<std::string, double>>> last_scalars_;
+};
+
+}  // namespace weightmesh
