@@ -76,12 +76,20 @@ sources() {
 install_packages() { deploy/install_packages.sh; }
 
 check_format() {
-  sources "proto daemon client cuda deploy tests" '*.cc' '*.h' '*.hpp' '*.c' '*.cu' '*.proto' |
-    xargs clang-format --dry-run -Werror
+  local file wrong=()
+  while IFS= read -r file; do
+    clang-format --dry-run -Werror --ferror-limit=1 "$file" 2>/dev/null || wrong+=("$file")
+  done < <(sources "proto daemon client cuda deploy tests" \
+             '*.cc' '*.h' '*.hpp' '*.c' '*.cu' '*.proto')
+  [ "${#wrong[@]}" -eq 0 ] && return
+  printf 'Not formatted as .clang-format says; run: clang-format -i'
+  printf ' \\\n  %s' "${wrong[@]}"
+  printf '\n'
+  return 1
 }
 
 build() {
-  cmake --preset "$1" -DWEIGHTMESH_BUILD_TESTS=ON --log-level=WARNING &&
+  cmake --preset "$1" -DWEIGHTMESH_BUILD_TESTS=ON >/dev/null &&
     cmake --build --preset "$1" --parallel "$jobs"
 }
 
