@@ -27,8 +27,7 @@ Status ArenaMapping::Map(int fd, const ArenaLayout& layout) {
   if (static_cast<uint64_t>(file.st_size) != layout.arena_bytes) {
     return Differs("bytes", static_cast<uint64_t>(file.st_size), layout.arena_bytes);
   }
-  void* const base =
-      mmap(nullptr, layout.arena_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  void* const base = mmap(nullptr, layout.arena_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (base == MAP_FAILED) {
     return Resources("mapping the arena of " + std::to_string(layout.arena_bytes) +
                      " bytes failed: " + ErrnoText(errno) +

@@ -1,5 +1,5 @@
-// ArenaMapping: the arena of design.md section 6 as the trainer maps it. Used by the handle's thread;
-// mix threads read and write slots and inbox through the pointers it gives.
+// ArenaMapping: the arena of design.md section 6 as the trainer maps it. Used by the handle's
+// thread; mix threads read and write slots and inbox through the pointers it gives.
 #pragma once
 
 #include <cstddef>
@@ -18,8 +18,8 @@ class ArenaMapping {
   ArenaMapping(const ArenaMapping&) = delete;
   ArenaMapping& operator=(const ArenaMapping&) = delete;
 
-  // Maps the memfd `fd`, which the caller may close afterwards. `layout` is copied. REFUSED when size
-  // or control page are not those of `layout`; RESOURCES when the system gives no memory.
+  // Maps the memfd `fd`, which the caller may close afterwards. `layout` is copied. REFUSED when
+  // size or control page are not those of `layout`; RESOURCES when the system gives no memory.
   Status Map(int fd, const ArenaLayout& layout);
 
   // For a forked child, where the mapping does not exist (MADV_DONTFORK): never unmap.
@@ -33,8 +33,8 @@ class ArenaMapping {
   }
   // One entry for each segment. The daemon writes them: copy an entry once before use.
   const volatile control_page::CollectedSegment* collected() const {
-    return reinterpret_cast<const control_page::CollectedSegment*>(
-        base_ + control_page::CollectedOffset());
+    return reinterpret_cast<const control_page::CollectedSegment*>(base_ +
+                                                                   control_page::CollectedOffset());
   }
   control_page::MixedSegment* mixed() const {
     return reinterpret_cast<control_page::MixedSegment*>(

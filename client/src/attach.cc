@@ -35,8 +35,8 @@ Status AwaitReply(const AttachPlan& plan, AttachChannel* channel, Clock::time_po
     std::string payload;
     Status status = channel->Receive(deadline, &type, &payload);
     if (status.code == WEIGHTMESH_START_TIMEOUT) {
-      status.message += ", or raise start_timeout_ms (now " +
-                        std::to_string(plan.request.start_timeout_ms) + ")";
+      status.message +=
+          ", or raise start_timeout_ms (now " + std::to_string(plan.request.start_timeout_ms) + ")";
     }
     if (!status.ok()) return status;
     if (type == MessageType::kAttachProgress) {
@@ -45,11 +45,10 @@ Status AwaitReply(const AttachPlan& plan, AttachChannel* channel, Clock::time_po
       continue;
     }
     if (type != MessageType::kAttachReply || !attach::Decode(payload, reply)) {
-      return Refused("weightmeshd at " + channel->socket_path() +
-                     " sent no attach reply but message type " +
-                     std::to_string(static_cast<uint16_t>(type)) + " of " +
-                     std::to_string(payload.size()) +
-                     " bytes: install the same release of daemon and library");
+      return Refused(
+          "weightmeshd at " + channel->socket_path() + " sent no attach reply but message type " +
+          std::to_string(static_cast<uint16_t>(type)) + " of " + std::to_string(payload.size()) +
+          " bytes: install the same release of daemon and library");
     }
     return {};
   }

@@ -17,14 +17,14 @@ struct AttachedId {
   uint64_t low = 0;
 };
 
-// Connects, asks, waits for the founders (calling plan.progress), takes the descriptors and maps the
-// arena, whose layout must be `layout`. OK: `link`, `arena` and `id` are ready. Other codes are those
-// of weightmesh_attach.
+// Connects, asks, waits for the founders (calling plan.progress), takes the descriptors and maps
+// the arena, whose layout must be `layout`. OK: `link`, `arena` and `id` are ready. Other codes are
+// those of weightmesh_attach.
 Status AttachReplica(const AttachPlan& plan, const ArenaLayout& layout, DaemonLink* link,
                      ArenaMapping* arena, AttachedId* id);
 
-// Says goodbye: sends kLeave and waits for kLeaveReply until `deadline`. ALONE when the daemon is gone
-// or does not answer.
+// Says goodbye: sends kLeave and waits for kLeaveReply until `deadline`. ALONE when the daemon is
+// gone or does not answer.
 Status LeaveMesh(AttachChannel* channel, Clock::time_point deadline);
 
 }  // namespace weightmesh::client

@@ -73,15 +73,16 @@ Status AttachChannel::Connect(const std::string& socket_path) {
 
 Status AttachChannel::WaitFor(short events, Clock::time_point deadline) {
   for (;;) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
     pollfd watched = {fd(), events, 0};
     const int wait_ms = static_cast<int>(std::clamp<int64_t>(left.count() + 1, 0, 60'000));
     const int ready = poll(&watched, 1, wait_ms);
     if (ready > 0) return {};
     if (ready < 0 && errno != EINTR) return Resources("poll failed: " + ErrnoText(errno));
     if (Clock::now() >= deadline) {
-      return {WEIGHTMESH_START_TIMEOUT, "weightmeshd at " + socket_path_ +
-                                            " did not answer in time: restart it if it hangs"};
+      return {WEIGHTMESH_START_TIMEOUT,
+              "weightmeshd at " + socket_path_ + " did not answer in time: restart it if it hangs"};
     }
   }
 }
@@ -135,7 +136,8 @@ Status AttachChannel::ReceiveBytes(Clock::time_point deadline, void* to, size_t 
     }
     if (count > 0 && (message.msg_flags & MSG_CTRUNC) != 0) {
       return Resources(
-          "the system gives no descriptors for the arena: raise the limit of open files (ulimit -n)");
+          "the system gives no descriptors for the arena: raise the limit of open files (ulimit "
+          "-n)");
     }
     if (count <= 0) {
       return Alone("weightmeshd at " + socket_path_ +

@@ -97,9 +97,9 @@ Status PlanNumbers(const weightmesh_options& options, AttachPlan* plan) {
                           &request.wire)) ||
       bad(status = Choose("replicas_min", options.replicas_min, 1, kReplicasMinMax, 1,
                           &request.replicas_min)) ||
-      bad(status = Choose("round_deadline_ms", options.round_deadline_ms, kRoundDeadlineMinMs,
-                          kRoundDeadlineMaxMs, kRoundDeadlineDefaultMs,
-                          &request.round_deadline_ms)) ||
+      bad(status =
+              Choose("round_deadline_ms", options.round_deadline_ms, kRoundDeadlineMinMs,
+                     kRoundDeadlineMaxMs, kRoundDeadlineDefaultMs, &request.round_deadline_ms)) ||
       bad(status = Choose("slots", options.slots, kSlotsMin, control_page::kSlotsMax,
                           control_page::kSlotsDefault, &request.slots)) ||
       bad(status = Choose("mix_threads", options.mix_threads, 1, kMixThreadsMax, 1,
@@ -186,8 +186,9 @@ Status PlanSegments(const weightmesh_options& options, uint64_t parameters, Atta
   std::vector<uint64_t>& bounds = plan->request.segment_bounds;
   uint64_t segments = options.segments;
   if (options.segment_bounds != nullptr && segments == 0) {
-    return Invalid("options.segment_bounds is given and options.segments is 0: set segments to the "
-                   "number of bounds less one");
+    return Invalid(
+        "options.segment_bounds is given and options.segments is 0: set segments to the "
+        "number of bounds less one");
   }
   if (segments == 0) segments = parameters < kSegmentsDefault ? parameters : kSegmentsDefault;
   if (segments > parameters) {

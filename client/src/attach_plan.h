@@ -23,7 +23,7 @@ constexpr uint64_t kStartTimeoutMaxMs = 30ull * 24 * 3'600'000;
 constexpr uint32_t kReplicasMinMax = 4096;
 constexpr uint32_t kSlotsMin = 2;
 constexpr uint32_t kMixThreadsMax = 64;
-constexpr size_t kNameBytesMax = 255;          // of run_id, replica_name and a tensor's name
+constexpr size_t kNameBytesMax = 255;  // of run_id, replica_name and a tensor's name
 constexpr size_t kTensorRankMax = 64;
 constexpr uint64_t kParametersMax = 1ull << 44;  // so that no size of an arena overflows
 
@@ -41,7 +41,8 @@ struct AttachPlan {
 Status MakeAttachPlan(const weightmesh_options* options, const weightmesh_tensor* tensors,
                       const float* const* weights, size_t tensor_count, AttachPlan* plan);
 
-// OK when `weights` holds `tensor_count` pointers to fp32 values, and the model has as many tensors.
+// OK when `weights` holds `tensor_count` pointers to fp32 values, and the model has as many
+// tensors.
 Status CheckWeights(const float* const* weights, size_t tensor_count, size_t tensors_of_model);
 
 }  // namespace weightmesh::client

@@ -100,8 +100,7 @@ Status Attachment::CheckAttached() const {
     case State::kRefused:
       break;
   }
-  return Invalid("the attach of this handle was refused (" + why_ +
-                 "): detach it and attach anew");
+  return Invalid("the attach of this handle was refused (" + why_ + "): detach it and attach anew");
 }
 
 Status Attachment::CheckRoundCall(const float* const* weights, size_t tensor_count,
@@ -232,8 +231,8 @@ Status Attachment::Leave() {
   if (Status status = CheckAttached(); !status.ok()) return status;
   rounds_->RingForLast();
   const Status status =
-      LeaveMesh(&link_.channel(), Clock::now() + kLeaveGrace + std::chrono::milliseconds(
-                                                  plan_.request.round_deadline_ms));
+      LeaveMesh(&link_.channel(), Clock::now() + kLeaveGrace +
+                                      std::chrono::milliseconds(plan_.request.round_deadline_ms));
   BecomeAlone("the replica has left the run: attach anew to take part again");
   return status;
 }

@@ -23,8 +23,8 @@ class Attachment {
   Attachment() = default;
   ~Attachment();
 
-  // To be called first, once. Whatever it returns, the other calls may follow: they return ALONE when
-  // it did, and INVALID after a refusal.
+  // To be called first, once. Whatever it returns, the other calls may follow: they return ALONE
+  // when it did, and INVALID after a refusal.
   Status Attach(const weightmesh_options* options, const weightmesh_tensor* tensors,
                 const float* const* weights, size_t tensor_count);
 

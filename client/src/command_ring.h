@@ -23,12 +23,12 @@ class CommandRing {
     return waiting <= control_page::kCommandsMax - kCommandsPerRound;
   }
 
-  // Posts one command; the daemon sees it when it is rung. REQUIRES: HasRoomForRound() was true when
-  // the round began.
+  // Posts one command; the daemon sees it when it is rung. REQUIRES: HasRoomForRound() was true
+  // when the round began.
   void Post(control_page::CommandKind kind, uint64_t round, uint32_t slot = 0,
             uint64_t elapsed_ns = 0) {
-    page_->commands[posted_ % control_page::kCommandsMax] = {
-        round, static_cast<uint32_t>(kind), slot, elapsed_ns, 0};
+    page_->commands[posted_ % control_page::kCommandsMax] = {round, static_cast<uint32_t>(kind),
+                                                             slot, elapsed_ns, 0};
     ++posted_;
     page_->commands_posted.store(posted_, std::memory_order_release);
   }

@@ -24,8 +24,8 @@ class DaemonLink {
   // Wakes the daemon to take commands. Never blocks.
   void Ring();
 
-  // Sleeps until the daemon rings or dies, at most until `deadline`. A ring that came before the call
-  // counts; every call takes all rings.
+  // Sleeps until the daemon rings or dies, at most until `deadline`. A ring that came before the
+  // call counts; every call takes all rings.
   Wake Wait(Clock::time_point deadline);
 
   // True when the daemon is dead, or has closed the attach socket.

@@ -20,7 +20,7 @@ class ForkSafeSocket {
   Status Open();
   void Close();
 
-  int fd() const { return fd_; }          // -1 when closed
+  int fd() const { return fd_; }               // -1 when closed
   bool in_child() const { return in_child_; }  // true in a process forked since the construction
 
  private:

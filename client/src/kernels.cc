@@ -51,9 +51,8 @@ WEIGHTMESH_INLINE bool EncodeBf16(const float* __restrict weights, size_t count,
 
 WEIGHTMESH_INLINE bool EncodeBody(WireFormat wire, const float* weights, size_t count,
                                   void* wire_data) {
-  return wire == WireFormat::kBf16
-             ? EncodeBf16(weights, count, static_cast<uint16_t*>(wire_data))
-             : EncodeFp32(weights, count, static_cast<float*>(wire_data));
+  return wire == WireFormat::kBf16 ? EncodeBf16(weights, count, static_cast<uint16_t*>(wire_data))
+                                   : EncodeFp32(weights, count, static_cast<float*>(wire_data));
 }
 
 WEIGHTMESH_INLINE float Widen(float value) { return value; }
@@ -77,8 +76,8 @@ WEIGHTMESH_INLINE void MixValues(const MixRun& run, float alpha, DifferenceLanes
     return wide * wide;
   };
 
-  // Up to lane 0, then whole rows of lanes, then the rest: every lane's sum is built in the order of
-  // the parameters however the run lies.
+  // Up to lane 0, then whole rows of lanes, then the rest: every lane's sum is built in the order
+  // of the parameters however the run lies.
   size_t i = 0;
   size_t lane = run.segment_index % kDifferenceLanes;
   for (; i < count && lane != 0; ++i, lane = (lane + 1) % kDifferenceLanes) {

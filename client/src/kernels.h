@@ -42,8 +42,8 @@ struct Kernels {
   const char* target;  // "baseline", "avx2" or "avx512"
 
   // Writes Q(weights[0 … count)) to `wire_data`: fp32 as it is, bf16 rounded to nearest even (NaN
-  // stays NaN). False when a value on the wire is NaN or infinite, which bf16 rounding may make of a
-  // finite one.
+  // stays NaN). False when a value on the wire is NaN or infinite, which bf16 rounding may make of
+  // a finite one.
   bool (*encode)(WireFormat wire, const float* weights, size_t count, void* wire_data);
 
   // weights += alpha · (Q(peer) - own), in fp32; adds the squared differences to `lanes`.

@@ -17,14 +17,15 @@ namespace weightmesh::client {
 
 class MixPool {
  public:
-  // `threads` >= 1, the caller's included. Throws std::system_error when the system gives no thread.
+  // `threads` >= 1, the caller's included. Throws std::system_error when the system gives no
+  // thread.
   explicit MixPool(uint32_t threads);
   ~MixPool();
   MixPool(const MixPool&) = delete;
   MixPool& operator=(const MixPool&) = delete;
 
-  // Calls work(context, i) once for every i in [0, count), on any thread, and returns when all calls
-  // have. `work` must not throw. Allocates nothing.
+  // Calls work(context, i) once for every i in [0, count), on any thread, and returns when all
+  // calls have. `work` must not throw. Allocates nothing.
   void Run(size_t count, void (*work)(void* context, size_t index), void* context);
 
   // The same for a callable.

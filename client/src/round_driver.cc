@@ -90,14 +90,15 @@ Status RoundDriver::Publish(const float* const* weights, RingDaemon ring,
   if (link_->IsGone()) return Gone();
   Pending next;
   next.begun = Clock::now();
-  next.round = std::max(arena_->page().next_round.load(std::memory_order_acquire),
-                        newest_round_ + 1);
+  next.round =
+      std::max(arena_->page().next_round.load(std::memory_order_acquire), newest_round_ + 1);
   if (!commands_.HasRoomForRound()) {
     pending_ = next;
     link_->Ring();
-    return Alone("weightmeshd at " + link_->channel().socket_path() +
-                 " has stopped taking commands: nothing was exchanged this round; restart the daemon "
-                 "if it hangs");
+    return Alone(
+        "weightmeshd at " + link_->channel().socket_path() +
+        " has stopped taking commands: nothing was exchanged this round; restart the daemon "
+        "if it hangs");
   }
   const Wake wake = TakeSlot(next.round, &next.slot, result);
   if (wake == Wake::kGone) return Gone();
@@ -157,12 +158,13 @@ Status RoundDriver::Mix(float* const* weights, weightmesh_round* result) {
   const Wake wake = AwaitCollected(round, result);
   if (wake == Wake::kGone) return Gone();
   result->round = round;
-  // The table speaks for collected_round only; the daemon may still write it unless that is our round.
+  // The table speaks for collected_round only; the daemon may still write it unless that is our
+  // round.
   if (wake == Wake::kRung &&
       arena_->page().collected_round.load(std::memory_order_acquire) == round) {
     MixCollected(weights, result);
-    const auto elapsed = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() -
-                                                                              pending_.begun);
+    const auto elapsed =
+        std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - pending_.begun);
     // Not rung for: the next publish is soon, and rings.
     commands_.Post(CommandKind::kMixed, round, pending_.slot,
                    static_cast<uint64_t>(elapsed.count()));
@@ -183,7 +185,8 @@ SegmentMix RoundDriver::MixOne(size_t segment, float* const* weights) {
   const SealKey peer_key = {entry.source_high, entry.source_low, entry.source_round, segment};
   SegmentMix mix;
   if (delivered == 0) {
-    const bool known = outcome < kOutcomeCount && outcome != static_cast<uint32_t>(Outcome::kArrived);
+    const bool known =
+        outcome < kOutcomeCount && outcome != static_cast<uint32_t>(Outcome::kArrived);
     mix.outcome = known ? static_cast<Outcome>(outcome) : Outcome::kCorrupt;
     return mix;
   }

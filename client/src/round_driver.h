@@ -34,15 +34,14 @@ class RoundDriver {
   // True from a publish, skipped or not, to its mix.
   bool HasPendingRound() const { return pending_.round != 0; }
 
-  // Publishes `weights` as the next round. OK with published = 0: no slot came free in time, and the
-  // round was skipped. ALONE: the daemon is gone (is_gone() is true), or takes no commands: then
-  // the round is skipped without a word, and later ones may succeed.
-  // REQUIRES: !HasPendingRound().
+  // Publishes `weights` as the next round. OK with published = 0: no slot came free in time, and
+  // the round was skipped. ALONE: the daemon is gone (is_gone() is true), or takes no commands:
+  // then the round is skipped without a word, and later ones may succeed. REQUIRES:
+  // !HasPendingRound().
   Status Publish(const float* const* weights, RingDaemon ring, weightmesh_round* result);
 
-  // Collects the pending round and mixes what arrived into `weights`. OK however little arrived. ALONE:
-  // the daemon is gone.
-  // REQUIRES: HasPendingRound().
+  // Collects the pending round and mixes what arrived into `weights`. OK however little arrived.
+  // ALONE: the daemon is gone. REQUIRES: HasPendingRound().
   Status Mix(float* const* weights, weightmesh_round* result);
 
   // Wakes the daemon for what was posted without a ring: before the end.
@@ -61,8 +60,8 @@ class RoundDriver {
   };
 
   Status Gone();
-  // Takes a slot for `round`: CAS READABLE -> WRITING. Waits at most publish_wait. kTimeout: none came
-  // free; kRung: *slot is the trainer's.
+  // Takes a slot for `round`: CAS READABLE -> WRITING. Waits at most publish_wait. kTimeout: none
+  // came free; kRung: *slot is the trainer's.
   Wake TakeSlot(uint64_t round, uint32_t* slot, weightmesh_round* result);
   bool TryTakeSlot(uint64_t round, uint32_t* slot);
   // Waits for the daemon's freeze of `round`, at most collect_wait.

@@ -35,8 +35,8 @@ struct SegmentMix {
 };
 
 // Mixes segment `peer_key.segment` from the inbox buffer at `inbox` into `weights`, with the own
-// term from the slot at `own_slot`. A bad block keeps its own value and makes the outcome kCorrupt; a
-// bad seal word (kCorrupt, all blocks bad) or a non-finite snapshot (kRefused) mixes nothing.
+// term from the slot at `own_slot`. A bad block keeps its own value and makes the outcome kCorrupt;
+// a bad seal word (kCorrupt, all blocks bad) or a non-finite snapshot (kRefused) mixes nothing.
 SegmentMix MixSegment(const ModelLayout& model, const Kernels& kernels, const SealKey& peer_key,
                       float alpha, const std::byte* inbox, const std::byte* own_slot,
                       float* const* weights);

@@ -89,14 +89,12 @@ weightmesh_status weightmesh_mix(weightmesh_handle* handle, float* const* weight
 }
 
 weightmesh_status weightmesh_report(weightmesh_handle* handle, const char* name, double value) {
-  return Guarded(handle, [&](client::Attachment& attachment) {
-    return attachment.Report(name, value);
-  });
+  return Guarded(handle,
+                 [&](client::Attachment& attachment) { return attachment.Report(name, value); });
 }
 
 weightmesh_status weightmesh_stats(weightmesh_handle* handle, weightmesh_totals* totals) {
-  return Guarded(handle,
-                 [&](client::Attachment& attachment) { return attachment.Stats(totals); });
+  return Guarded(handle, [&](client::Attachment& attachment) { return attachment.Stats(totals); });
 }
 
 weightmesh_status weightmesh_leave(weightmesh_handle* handle) {

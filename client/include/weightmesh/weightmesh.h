@@ -125,8 +125,21 @@ typedef struct weightmesh_totals {
   uint64_t last_round; /* newest that this replica published */
 } weightmesh_totals;
 
+/* Initializes a struct of this header: all zero but its struct_size. */
+#ifdef __cplusplus
+} /* extern "C" */
+template <typename Type>
+inline Type weightmesh_init() {
+  Type value = Type();
+  value.struct_size = sizeof value;
+  return value;
+}
+#define WEIGHTMESH_INIT(type) weightmesh_init<type>()
+extern "C" {
+#else
 #define WEIGHTMESH_INIT(type) \
-  { sizeof(type) }
+  { .struct_size = sizeof(type) }
+#endif
 
 typedef struct weightmesh_handle weightmesh_handle;
 

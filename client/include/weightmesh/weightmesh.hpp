@@ -72,7 +72,8 @@ struct Options {
   uint32_t slots = 3;        // snapshots kept, 2 to 8
   uint32_t mix_threads = 1;  // threads that publish and mix, 1 to 64
   uint64_t start_timeout_ms = 600000;
-  std::function<void(const char* message)> progress;  // called while the constructor waits; no throw
+  std::function<void(const char* message)>
+      progress;  // called while the constructor waits; no throw
 };
 
 // What one Exchange, Step, Publish or Mix did.
@@ -89,8 +90,8 @@ struct RoundResult {
 // A replica attached to the mesh. Used by one thread at a time; moving it is cheap.
 class Replica {
  public:
-  // Attaches; waits until the run starts, at most start_timeout_ms. Throws Error unless it started or
-  // no daemon answers (alone() is true then). `tensors` hold the initial weights.
+  // Attaches; waits until the run starts, at most start_timeout_ms. Throws Error unless it started
+  // or no daemon answers (alone() is true then). `tensors` hold the initial weights.
   Replica(const Options& options, const std::vector<Tensor>& tensors) {
     weightmesh_options raw = WEIGHTMESH_INIT(weightmesh_options);
     Fill(options, &raw);
@@ -99,8 +100,8 @@ class Replica {
       described.push_back({tensor.name.c_str(), tensor.shape.data(), tensor.shape.size()});
     }
     Point(tensors);
-    const weightmesh_status status = weightmesh_attach(&raw, described.data(), weights_.data(),
-                                                       weights_.size(), &handle_);
+    const weightmesh_status status =
+        weightmesh_attach(&raw, described.data(), weights_.data(), weights_.size(), &handle_);
     if (status == WEIGHTMESH_OK) return;
     if (status == WEIGHTMESH_ALONE) {
       alone_ = true;
