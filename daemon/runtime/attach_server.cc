@@ -26,7 +26,7 @@ constexpr size_t kReadBytes = 64 * 1024;
 // refused.
 constexpr size_t kRefusalsMax = 16;
 // How long nothing is accepted when descriptors run out; until then the kernel keeps the line.
-constexpr absl::Duration kAcceptPause = absl::Seconds(1);
+constexpr absl::Duration kAcceptPause = absl::Milliseconds(250);
 
 }  // namespace
 

@@ -333,6 +333,8 @@ TEST_F(AttachServerTest, LimitsItsConnections) {
   TestTrainer fourth(path_);
   Attach(&fourth);
   fourth.Close();
+  second.Close();
+  EXPECT_THAT(handler_.Next(), StartsWith("closed"));
   EXPECT_THAT(handler_.Next(), StartsWith("closed"));
 }
 
@@ -450,6 +452,24 @@ TEST_F(AttachServerTest, RefusalsCarryNoDescriptors) {
   ASSERT_TRUE(attach::Decode(message->payload, &received));
   EXPECT_EQ(received.message, refusal.message);
   EXPECT_FALSE(trainer.Receive().has_value());
+}
+
+TEST_F(AttachServerTest, ServesWhoCameWhileDescriptorsHadRunOut) {
+  Start();
+  std::unique_ptr<TestTrainer> trainer;
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  // While the loop waits here, so that it finds the trainer and no descriptor for it.
+  OnLoop([&] {
+    trainer = std::make_unique<TestTrainer>(path_);
+    const rlimit none{0, before.rlim_max};
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  });
+  EXPECT_THAT(handler_.Next(), HasSubstr("open files"));
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  Attach(trainer.get());
+  trainer->Close();
+  EXPECT_THAT(handler_.Next(), StartsWith("closed"));
 }
 
 TEST_F(AttachServerTest, ManyTrainersComeAndGo) {
