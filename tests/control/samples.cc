@@ -6,7 +6,7 @@
 namespace weightmesh::testing {
 
 NodeInfo SampleNode(uint64_t k) {
-  return NodeInfo{NodeId{0xa0b1c2d300000000 + k, k + 1}, 7000 + k,
+  return NodeInfo{NodeId{(0xa0b1c2d0 + k) << 32, k + 1}, 7000 + k,
                   absl::StrCat("10.0.0.", k + 1, ":7473"), "0.1.0"};
 }
 

@@ -10,7 +10,7 @@
 
 namespace weightmesh::testing {
 
-// Node k, of k + 1: id 000…(k + 1), "10.0.0.<k + 1>:7473".
+// Node k: its id begins with a0b1c2d<k> and ends with k + 1; "10.0.0.<k + 1>:7473".
 NodeInfo SampleNode(uint64_t k);
 // Replica "node<k>/0" of run "letters", active, at round 100 + k.
 ReplicaInfo SampleReplica(uint64_t k);
