@@ -197,6 +197,12 @@ Status Attachment::Report(const char* name, double value) {
     return Invalid("the scalar's name is longer than " +
                    std::to_string(control_page::kScalarNameBytesMax - 1) + " bytes: shorten it");
   }
+  for (size_t i = 0; i < bytes; ++i) {
+    if (name[i] < 0x20 || name[i] > 0x7e) {
+      return Invalid("the scalar's name holds byte " + std::to_string(name[i] & 0xff) +
+                     " at index " + std::to_string(i) + ": use printable ASCII");
+    }
+  }
   if (Status status = CheckAttached(); !status.ok()) return status;
   size_t index = 0;
   while (index < scalar_names_.size() && scalar_names_[index] != name) ++index;

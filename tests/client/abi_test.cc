@@ -203,6 +203,7 @@ TEST_F(AbiTest, ReportsReachTheControlPageUpToTheirLimit) {
   EXPECT_EQ(std::bit_cast<double>(page.scalars[0].value_bits.load()), 0.5);
   EXPECT_EQ(weightmesh_report(handle_, nullptr, 1), WEIGHTMESH_INVALID);
   EXPECT_EQ(weightmesh_report(handle_, "", 1), WEIGHTMESH_INVALID);
+  EXPECT_EQ(weightmesh_report(handle_, "loss\n", 1), WEIGHTMESH_INVALID);
   EXPECT_EQ(weightmesh_report(handle_, std::string(32, 'x').c_str(), 1), WEIGHTMESH_INVALID);
   EXPECT_EQ(weightmesh_report(handle_, std::string(31, 'x').c_str(), 1), WEIGHTMESH_OK);
   for (uint32_t k = 2; k < control_page::kScalarsMax; ++k) {

@@ -173,7 +173,8 @@ WEIGHTMESH_API weightmesh_status weightmesh_publish(weightmesh_handle* handle,
 WEIGHTMESH_API weightmesh_status weightmesh_mix(weightmesh_handle* handle, float* const* weights,
                                                 size_t tensor_count, weightmesh_round* result);
 
-/* Shows `value` under `name` in the daemon's statistics. At most 16 names of at most 31 bytes. */
+/* Shows `value` under `name` in the daemon's statistics. At most 16 names of at most 31 bytes,
+ * printable ASCII. */
 WEIGHTMESH_API weightmesh_status weightmesh_report(weightmesh_handle* handle, const char* name,
                                                    double value);
 
