@@ -63,13 +63,20 @@ void Trainers::OnAttach(AttachId id, attach::AttachRequest request) {
   feed_(*event);
 }
 
-void Trainers::OnLeave(AttachId id) { feed_(LeaveRequested{id}); }
+// What the trainer posted last, it posted before it said that it leaves.
+void Trainers::OnLeave(AttachId id) {
+  OnDoorbell(id);
+  feed_(LeaveRequested{id});
+}
 
 void Trainers::OnClosed(AttachId id, absl::string_view reason) {
   spdlog::debug("trainer {} closed its attachment: {}", Value(id), std::string(reason));
   pending_.erase(id);
   const auto port = ports_.find(id);
-  if (port != ports_.end()) executor_->Unwatch(port->second->daemon_doorbell());
+  if (port != ports_.end()) {
+    executor_->Unwatch(port->second->daemon_doorbell());
+    port->second->OnDoorbell(feed_).IgnoreError();
+  }
   feed_(TrainerGone{id});
 }
 

@@ -1,0 +1,142 @@
+// Starting daemons, and asking them over gRPC.
+#include "tests/process/mesh.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <utility>
+
+#include "daemon/core/check.h"
+#include "grpcpp/grpcpp.h"
+#include "proto/weightmesh/v1/mesh.grpc.pb.h"
+
+namespace weightmesh {
+namespace {
+
+constexpr absl::Duration kStartLimit = absl::Seconds(30);
+constexpr int kAwaitStepMs = 5;
+
+// Reads notifications until one tells where the daemon listens.
+std::string AwaitListening(int notify_socket) {
+  const std::string wanted = "WEIGHTMESH_LISTENING=";
+  while (true) {
+    pollfd readable{notify_socket, POLLIN, 0};
+    if (poll(&readable, 1, static_cast<int>(absl::ToInt64Milliseconds(kStartLimit))) <= 0)
+      return "";
+    char text[4096];
+    const ssize_t size = recv(notify_socket, text, sizeof text, 0);
+    if (size <= 0) return "";
+    std::istringstream lines(std::string(text, static_cast<size_t>(size)));
+    for (std::string line; std::getline(lines, line);) {
+      if (line.rfind(wanted, 0) == 0) return line.substr(wanted.size());
+    }
+  }
+}
+
+FileDescriptor BindDatagram(const std::string& path) {
+  FileDescriptor bound(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  path.copy(name.sun_path, sizeof name.sun_path - 1);
+  WEIGHTMESH_CHECK(bind(bound.get(), reinterpret_cast<sockaddr*>(&name), sizeof name) == 0,
+                   "the notify socket cannot be bound");
+  return bound;
+}
+
+template <typename Reply, typename Call>
+Reply Ask(const std::string& address, Call call) {
+  const auto channel = grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
+  const auto stub = v1::MeshService::NewStub(channel);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  Reply reply;
+  const grpc::Status status = call(stub.get(), &context, &reply);
+  return status.ok() ? reply : Reply();
+}
+
+}  // namespace
+
+Mesh::Mesh(int daemons) : daemons_(daemons) {
+  std::string pattern = std::filesystem::temp_directory_path() / "weightmesh-XXXXXX";
+  folder_ = mkdtemp(pattern.data());
+  for (int k = 0; k < daemons; ++k) StartDaemon(k);
+}
+
+Mesh::~Mesh() {
+  if (testing::UnitTest::GetInstance()->Failed()) std::fputs(Logs().c_str(), stderr);
+  daemons_.clear();
+  std::filesystem::remove_all(folder_);
+}
+
+void Mesh::StartDaemon(int k) {
+  const std::string own = folder_ + "/" + std::to_string(k);
+  std::filesystem::create_directory(own);
+  const std::string notify_path = own + "/notify.sock";
+  const FileDescriptor notify = BindDatagram(notify_path);
+  std::vector<std::string> arguments = {WEIGHTMESHD, "--listen=127.0.0.1:0",
+                                        "--state-directory=" + own, "--attach-socket=" + socket(k)};
+  if (k > 0) arguments.push_back("--seed=" + daemons_[0].address);
+  daemons_[k].child = std::make_unique<Child>(std::move(arguments), own + "/daemon.log",
+                                              std::vector{"NOTIFY_SOCKET=" + notify_path});
+  daemons_[k].address = AwaitListening(notify.get());
+  EXPECT_FALSE(daemons_[k].address.empty()) << "daemon " << k << " does not start";
+}
+
+v1::Stats Mesh::Stats(int k, const std::string& run_id) const {
+  return Ask<v1::Stats>(address(k), [&](auto* stub, auto* context, v1::Stats* reply) {
+    v1::GetStatsRequest request;
+    request.set_run_id(run_id);
+    return stub->GetStats(context, request, reply);
+  });
+}
+
+v1::Topology Mesh::Topology(int k, const std::string& run_id) const {
+  return Ask<v1::Topology>(address(k), [&](auto* stub, auto* context, v1::Topology* reply) {
+    v1::GetTopologyRequest request;
+    request.set_run_id(run_id);
+    return stub->GetTopology(context, request, reply);
+  });
+}
+
+bool Mesh::Await(const std::function<bool()>& holds, absl::Duration limit) {
+  const absl::Time end = absl::Now() + limit;
+  while (!holds()) {
+    if (absl::Now() > end) return false;
+    poll(nullptr, 0, kAwaitStepMs);
+  }
+  return true;
+}
+
+std::string Mesh::Logs() const {
+  std::ostringstream all;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_)) {
+    if (entry.path().extension() != ".log") continue;
+    std::ifstream file(entry.path());
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    all << "--- " << entry.path().string() << "\n" << text << "\n";
+  }
+  return all.str();
+}
+
+uint64_t CountOf(const v1::ReplicaStats& stats, v1::Outcome outcome) {
+  for (const v1::OutcomeCount& row : stats.pulls()) {
+    if (row.outcome() == outcome) return row.count();
+  }
+  return 0;
+}
+
+uint64_t PullsOf(const v1::ReplicaStats& stats) {
+  uint64_t sum = 0;
+  for (const v1::OutcomeCount& row : stats.pulls()) sum += row.count();
+  return sum;
+}
+
+}  // namespace weightmesh

@@ -1,0 +1,56 @@
+// Mesh: real daemons on loopback, each with its own state folder and socket, and their statistics.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "proto/weightmesh/v1/mesh.pb.h"
+#include "tests/process/child.h"
+
+namespace weightmesh {
+
+class Mesh {
+ public:
+  // Starts `daemons` daemons, the first being the seed of the others, and waits until each serves.
+  explicit Mesh(int daemons);
+  ~Mesh();
+  Mesh(const Mesh&) = delete;
+  Mesh& operator=(const Mesh&) = delete;
+
+  int size() const { return static_cast<int>(daemons_.size()); }
+  Child& daemon(int k) { return *daemons_[k].child; }
+  std::string socket(int k) const { return Folder() + "/" + std::to_string(k) + "/attach.sock"; }
+  const std::string& address(int k) const { return daemons_[k].address; }
+  // A folder that goes with the mesh; logs are in it.
+  const std::string& Folder() const { return folder_; }
+
+  // Empty messages when the daemon does not answer.
+  v1::Stats Stats(int k, const std::string& run_id) const;
+  v1::Topology Topology(int k, const std::string& run_id) const;
+
+  // Asks again until `holds`, at most `limit`; whether it did.
+  static bool Await(const std::function<bool()>& holds, absl::Duration limit);
+
+  // The last lines of every log, for a failed test.
+  std::string Logs() const;
+
+ private:
+  struct Daemon {
+    std::unique_ptr<Child> child;
+    std::string address;
+  };
+  void StartDaemon(int k);
+
+  std::string folder_;
+  std::vector<Daemon> daemons_;
+};
+
+// The statistics' count of one outcome; 0 if it is not listed.
+uint64_t CountOf(const v1::ReplicaStats& stats, v1::Outcome outcome);
+// All pulls that ended.
+uint64_t PullsOf(const v1::ReplicaStats& stats);
+
+}  // namespace weightmesh

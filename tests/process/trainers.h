@@ -1,0 +1,76 @@
+// GossipRun: the trainers of one run on a Mesh, and what they ended with.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "proto/attach.h"
+#include "proto/outcome.h"
+#include "tests/process/child.h"
+#include "tests/process/mesh.h"
+
+namespace weightmesh {
+
+struct GossipOptions {
+  std::string run_id;
+  int replicas = 8;
+  uint64_t steps = 20;  // 0: until Stop
+  uint64_t segments = 18;
+  uint64_t parameters = 400'003;
+  attach::ScheduleKind schedule = attach::ScheduleKind::kHashCycle;
+  WireFormat wire = WireFormat::kFp32;
+  attach::Mode mode = attach::Mode::kLockstep;
+  uint64_t seed = 7;
+  uint64_t update_seed = 1;
+  uint64_t deadline_ms = 5000;
+  uint64_t stall_ms = 0;
+  bool paced = false;
+  std::vector<uint64_t> step_ms;  // by replica; empty: 0
+};
+
+struct TrainerResult {
+  int exit_code = -1;
+  uint64_t steps = 0;
+  uint64_t alone = 0;
+  uint64_t skipped = 0;
+  double wait_seconds_max = 0;
+  std::array<uint64_t, kOutcomeCount> pulls{};
+  std::vector<float> weights;
+
+  uint64_t Pulls(Outcome outcome) const { return pulls[static_cast<size_t>(outcome)]; }
+  // "ARRIVED 359 GONE 1"
+  std::string DescribePulls() const;
+};
+
+std::string ReplicaName(int replica);
+
+class GossipRun {
+ public:
+  // Starts replica k at daemon k mod the mesh's size. `mesh` must outlive the run.
+  GossipRun(Mesh* mesh, GossipOptions options);
+
+  const GossipOptions& options() const { return options_; }
+  Child& trainer(int k) { return *trainers_[k]; }
+  // Tells all to stop after their step.
+  void Stop();
+  // Waits for the end of trainer k and reads its result.
+  TrainerResult Result(int k, absl::Duration limit);
+  // Statistics of replica k from its own daemon; empty when it does not answer.
+  v1::ReplicaStats Stats(int k) const;
+
+ private:
+  std::string ResultFile(int k) const;
+
+  Mesh* const mesh_;
+  const GossipOptions options_;
+  std::vector<std::unique_ptr<Child>> trainers_;
+};
+
+// The weights that every replica must end with, computed in this process: it shares the schedule
+// and the mix with the product, nothing else. By replica.
+std::vector<std::vector<float>> ReferenceWeights(const GossipOptions& options);
+
+}  // namespace weightmesh
