@@ -1,0 +1,138 @@
+// From statistics to rows.
+#include "deploy/demo/mesh_view.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace weightmesh::demo {
+namespace {
+
+constexpr double kRateWindowSeconds = 1.0;
+constexpr double kFractionForEstimate = 0.02;
+
+const char* StateInWords(v1::ReplicaState state) {
+  switch (state) {
+    case v1::REPLICA_STATE_WAITING:
+      return "waiting";
+    case v1::REPLICA_STATE_ACTIVE:
+      return "training";
+    case v1::REPLICA_STATE_LEFT:
+      return "left";
+    case v1::REPLICA_STATE_DEAD:
+      return "dead";
+    default:
+      return "unknown";
+  }
+}
+
+}  // namespace
+
+double Median(const v1::Histogram& histogram) {
+  const double half = static_cast<double>(histogram.count()) / 2;
+  double below = 0;
+  for (int k = 0; k < histogram.buckets_size(); ++k) {
+    const double in_bucket = static_cast<double>(histogram.buckets(k));
+    if (in_bucket > 0 && below + in_bucket >= half) {
+      const double low = k == 0 ? 0 : std::ldexp(1.0, k);
+      const double high = std::ldexp(1.0, k + 1);
+      return low + (high - low) * (half - below) / in_bucket;
+    }
+    below += in_bucket;
+  }
+  return 0;
+}
+
+uint64_t PullCount(const v1::ReplicaStats& stats, v1::Outcome outcome) {
+  for (const v1::OutcomeCount& pulls : stats.pulls()) {
+    if (pulls.outcome() == outcome) return pulls.count();
+  }
+  return 0;
+}
+
+uint64_t OtherPullCount(const v1::ReplicaStats& stats) {
+  uint64_t count = 0;
+  for (const v1::OutcomeCount& pulls : stats.pulls()) {
+    if (pulls.outcome() != v1::OUTCOME_ARRIVED && pulls.outcome() != v1::OUTCOME_LATE) {
+      count += pulls.count();
+    }
+  }
+  return count;
+}
+
+void ReplicaTrack::Update(double now, const std::optional<v1::Stats>& stats) {
+  if (killed_) return;
+  if (!stats.has_value()) {
+    row_.state = "no answer";
+    row_.counts = false;
+    row_.megabytes_per_second = 0;
+    return;
+  }
+  if (stats->replicas_size() == 0) {
+    row_.state = "starting";
+    return;
+  }
+  last_ = stats->replicas(0);
+  row_.state = StateInWords(last_->state());
+  row_.counts =
+      last_->state() == v1::REPLICA_STATE_ACTIVE || last_->state() == v1::REPLICA_STATE_LEFT;
+  row_.round = last_->round();
+  row_.steps = last_->rounds_published() + last_->publishes_skipped();
+  row_.arrived = PullCount(*last_, v1::OUTCOME_ARRIVED);
+  row_.late = PullCount(*last_, v1::OUTCOME_LATE);
+  row_.other = OtherPullCount(*last_);
+  row_.consensus_distance = last_->consensus_distance();
+  row_.round_ms = Median(last_->round_time_us()) / 1000;
+  for (const v1::Scalar& scalar : last_->scalars()) {
+    if (scalar.name() == "loss") row_.loss = scalar.value();
+  }
+  UpdateRate(now, last_->bytes_received());
+}
+
+void ReplicaTrack::UpdateRate(double now, uint64_t bytes_received) {
+  received_.emplace_back(now, bytes_received);
+  while (received_.size() > 2 && received_[1].first <= now - kRateWindowSeconds) {
+    received_.pop_front();
+  }
+  const double seconds = now - received_.front().first;
+  const double bytes = static_cast<double>(bytes_received - received_.front().second);
+  row_.megabytes_per_second = seconds > 0 ? bytes / seconds / 1e6 : 0;
+}
+
+void ReplicaTrack::MarkKilled() {
+  killed_ = true;
+  row_.state = "daemon killed";
+  row_.counts = false;
+  row_.megabytes_per_second = 0;
+}
+
+MeshTrack::MeshTrack(int replicas, uint64_t rounds_total) : rounds_total_(rounds_total) {
+  for (int k = 0; k < replicas; ++k) replicas_.emplace_back(k);
+}
+
+void MeshTrack::Update(double now, const std::vector<std::optional<v1::Stats>>& stats) {
+  for (size_t k = 0; k < replicas_.size(); ++k) {
+    replicas_[k].Update(now, stats.at(k));
+    if (replicas_[k].row().steps > 0 && !first_round_at_.has_value()) first_round_at_ = now;
+  }
+}
+
+MeshView MeshTrack::View(double now) const {
+  MeshView view;
+  view.rounds_total = rounds_total_;
+  std::optional<uint64_t> least;
+  for (const ReplicaTrack& replica : replicas_) {
+    view.rows.push_back(replica.row());
+    if (!replica.row().counts) continue;
+    least = std::min(least.value_or(replica.row().steps), replica.row().steps);
+  }
+  view.round = std::min(least.value_or(0), rounds_total_);
+  if (!first_round_at_.has_value()) return view;
+  view.seconds = now - *first_round_at_;
+  const double fraction = static_cast<double>(view.round) / static_cast<double>(rounds_total_);
+  if (fraction >= kFractionForEstimate) {
+    view.seconds_left = view.seconds * (1 - fraction) / fraction;
+  }
+  return view;
+}
+
+}  // namespace weightmesh::demo

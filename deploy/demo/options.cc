@@ -1,0 +1,150 @@
+// The launcher's command line, by CLI11.
+#include "deploy/demo/options.h"
+
+#include <CLI/CLI.hpp>
+#include <sstream>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+
+namespace weightmesh::demo {
+namespace {
+
+constexpr int kExitUsage = 2;
+constexpr int64_t kRoundsMax = 10'000'000;
+constexpr int64_t kSegmentsMax = 4096;
+
+constexpr char kDescription[] =
+    "weightmesh_demo: starts daemons and trainers on this machine, joins them to a mesh, trains a\n"
+    "model on UCI Letter, shows the mesh while it trains, and compares with exact averaging and\n"
+    "with no communication.";
+constexpr char kFooter[] =
+    "Examples\n"
+    "  weightmesh_demo --mode overlap --wire bf16\n"
+    "  weightmesh_demo --nodes 8 --kill 2@100     one daemon dies, the others train on\n"
+    "  weightmesh_demo --keep-running             then look around with weightmeshctl\n"
+    "\n"
+    "Exit codes: 0 trained, 1 failed (the last lines say why and where the logs are), 2 usage.";
+
+bool ParseKill(const std::string& text, Kill* kill) {
+  const std::vector<std::string> parts = absl::StrSplit(text, '@');
+  return parts.size() == 2 && absl::SimpleAtoi(parts[0], &kill->node) &&
+         absl::SimpleAtoi(parts[1], &kill->round) && kill->node >= 0 && kill->round >= 1;
+}
+
+void AddTraining(CLI::App* app, Options* options) {
+  const CLI::Range seeds(int64_t{0}, std::numeric_limits<int64_t>::max());
+  app->add_option("--nodes", options->nodes, "Daemons, and trainers, one each")
+      ->check(CLI::Range(1, kNodesMax))
+      ->capture_default_str();
+  app->add_option("--rounds", options->rounds, "Rounds of training")
+      ->check(CLI::Range(int64_t{1}, kRoundsMax))
+      ->capture_default_str();
+  app->add_option("--segments", options->segments, "Slices of the model, each with its own peer")
+      ->check(CLI::Range(int64_t{1}, kSegmentsMax))
+      ->capture_default_str();
+  app->add_option("--schedule", options->schedule,
+                  "Who pulls from whom: hash_cycle, derangement or exponential")
+      ->check(CLI::IsMember({"hash_cycle", "derangement", "exponential"}))
+      ->capture_default_str();
+  app->add_option("--wire", options->wire, "Weights between nodes: fp32, or bf16 (half the bytes)")
+      ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->capture_default_str();
+  app->add_option("--mode", options->mode,
+                  "lockstep: wait for this round's peers; overlap: mix the last round's")
+      ->check(CLI::IsMember({"lockstep", "overlap"}))
+      ->capture_default_str();
+  app->add_option("--seed", options->seed, "Of weights, shards, batches and schedule")
+      ->check(seeds)
+      ->capture_default_str();
+}
+
+void AddRunning(CLI::App* app, Options* options, std::string* kill, std::string* output) {
+  app->add_option("--kill", *kill,
+                  "kill -9 daemon K (from 0) when its replica reaches ROUND; its trainer goes on "
+                  "alone, the others redirect")
+      ->type_name("K@ROUND");
+  app->add_flag("--keep-running", options->keep_running,
+                "Leave the daemons up after the result, until Ctrl-C");
+  app->add_flag("!--no-baselines", options->baselines,
+                "Do not compare with exact averaging and with no communication");
+  app->add_option("--output", *output,
+                  "table, or json: one document on standard output, progress on standard error")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
+}
+
+void AddFiles(CLI::App* app, Options* options) {
+  const char* group = "Files";
+  app->add_option("--work-dir", options->work_dir,
+                  "Folder for logs, results and state; created if missing [a temporary folder]")
+      ->type_name("FOLDER")
+      ->group(group);
+  app->add_option("--data", options->data, "letter-recognition.data [that of the source tree]")
+      ->type_name("FILE")
+      ->group(group);
+  app->add_option("--weightmeshd", options->weightmeshd, "The daemon")
+      ->type_name("FILE")
+      ->group(group)
+      ->capture_default_str();
+  app->add_option("--letter-trainer", options->letter_trainer, "The trainer")
+      ->type_name("FILE")
+      ->group(group)
+      ->capture_default_str();
+  app->add_option("--weightmeshctl", options->weightmeshctl,
+                  "Named in the commands to look further")
+      ->type_name("FILE")
+      ->group(group)
+      ->capture_default_str();
+}
+
+// What is wrong with the options together; empty when nothing is.
+std::string Conflict(const std::string& kill, Options* options) {
+  if (kill.empty()) return "";
+  Kill parsed;
+  if (!ParseKill(kill, &parsed)) {
+    return "--kill is \"" + kill + "\"; write K@ROUND, for example 2@100";
+  }
+  if (parsed.node >= options->nodes) {
+    return "--kill names daemon " + std::to_string(parsed.node) + "; with --nodes " +
+           std::to_string(options->nodes) + " they are 0 to " + std::to_string(options->nodes - 1);
+  }
+  if (parsed.round >= options->rounds) {
+    return "--kill names round " + std::to_string(parsed.round) + "; it must be below --rounds " +
+           std::to_string(options->rounds);
+  }
+  options->kill = parsed;
+  return "";
+}
+
+}  // namespace
+
+ParsedOptions ParseOptions(int argc, const char* const* argv, const std::string& programs) {
+  ParsedOptions parsed;
+  Options& options = parsed.options;
+  options.weightmeshd = programs + "/weightmeshd";
+  options.letter_trainer = programs + "/letter_trainer";
+  options.weightmeshctl = programs + "/weightmeshctl";
+  std::string kill;
+  std::string output = "table";
+  CLI::App app(kDescription, "weightmesh_demo");
+  app.footer(kFooter);
+  AddTraining(&app, &options);
+  AddRunning(&app, &options, &kill, &output);
+  AddFiles(&app, &options);
+  try {
+    app.parse(argc, argv);
+    const std::string conflict = Conflict(kill, &options);
+    if (!conflict.empty()) throw CLI::ValidationError(conflict);
+  } catch (const CLI::ParseError& error) {  // CLI11's way to end, good or bad
+    std::ostringstream out, err;
+    const bool good = app.exit(error, out, err) == 0;
+    parsed.exit_code = good ? 0 : kExitUsage;
+    parsed.text = good ? out.str() : "weightmesh_demo: " + err.str();
+  }
+  options.json = output == "json";
+  return parsed;
+}
+
+}  // namespace weightmesh::demo

@@ -1,0 +1,137 @@
+// The report as tables for people.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "deploy/demo/report.h"
+
+namespace weightmesh::demo {
+namespace {
+
+std::string Percent(double share) { return absl::StrFormat("%6.2f %%", 100 * share); }
+
+std::string AccuracyText(const Report& report) {
+  std::string text = "Test accuracy, rows 16,001-20,000 of UCI Letter\n";
+  for (size_t k = 0; k < report.replicas.size(); ++k) {
+    const ReplicaReport& replica = report.replicas[k];
+    absl::StrAppend(&text, absl::StrFormat("  replica %-12d %s%s\n", k, Percent(replica.accuracy),
+                                           replica.daemon_killed ? "   its daemon was killed"
+                                           : replica.alone       ? "   it trained alone"
+                                                                 : ""));
+  }
+  absl::StrAppend(
+      &text, absl::StrFormat("  mean of these        %s\n", Percent(MeanAccuracy(report))),
+      absl::StrFormat("  the mean model       %s\n", Percent(report.mean_model_accuracy)));
+  if (report.all_reduce_accuracy.has_value()) {
+    absl::StrAppend(&text, absl::StrFormat("  exact averaging      %s   all gradients averaged in "
+                                           "each round\n",
+                                           Percent(*report.all_reduce_accuracy)));
+  }
+  if (report.alone.has_value() && !report.alone->accuracies.empty()) {
+    const auto [least, most] =
+        std::minmax_element(report.alone->accuracies.begin(), report.alone->accuracies.end());
+    absl::StrAppend(&text,
+                    absl::StrFormat("  no communication     %s   mean of %d, each on its own shard "
+                                    "(%.2f to %.2f)\n",
+                                    Percent(report.alone->mean), report.alone->accuracies.size(),
+                                    100 * *least, 100 * *most));
+  }
+  return text;
+}
+
+std::string MatrixText(const Report& report) {
+  std::string text = "Segments pulled: who (row) from whom (column)\n  replica ";
+  for (size_t k = 0; k < report.replicas.size(); ++k) absl::StrAppendFormat(&text, "%8d", k);
+  absl::StrAppend(&text, "\n");
+  for (size_t k = 0; k < report.replicas.size(); ++k) {
+    absl::StrAppendFormat(&text, "  %7d ", k);
+    for (size_t source = 0; source < report.replicas.size(); ++source) {
+      const auto& from = report.replicas[k].arrived_from;
+      if (source == k) {
+        absl::StrAppendFormat(&text, "%8s", "-");
+      } else {
+        absl::StrAppendFormat(&text, "%8d", source < from.size() ? from[source] : 0);
+      }
+    }
+    absl::StrAppend(&text, "\n");
+  }
+  return text;
+}
+
+std::string PullsText(const Report& report) {
+  std::map<std::string, uint64_t> sums;
+  uint64_t total = 0, redirects = 0, bytes = 0;
+  for (const ReplicaReport& replica : report.replicas) {
+    for (const auto& [outcome, count] : replica.pulls) {
+      sums[outcome] += count;
+      total += count;
+    }
+    redirects += replica.redirects;
+    bytes += replica.bytes_received;
+  }
+  std::string text = "Pulls:";
+  for (const auto& [outcome, count] : sums) {
+    if (count == 0) continue;
+    absl::StrAppendFormat(&text, " %s %d (%.2f %%)", outcome, count,
+                          100.0 * static_cast<double>(count) / static_cast<double>(total));
+  }
+  if (total == 0) absl::StrAppend(&text, " none");
+  absl::StrAppendFormat(&text, "; %d redirects; %.1f MB moved; trained %.1f s\n", redirects,
+                        static_cast<double>(bytes) / 1e6, report.training_seconds);
+  return text;
+}
+
+// So that a shell takes it as one word.
+std::string Quoted(const std::string& word) {
+  if (word.find_first_of(" '\"$&;()<>|*?\\`\t\n") == std::string::npos) return word;
+  std::string quoted = "'";
+  for (char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
+}  // namespace
+
+double MeanAccuracy(const Report& report) {
+  double sum = 0;
+  for (const ReplicaReport& replica : report.replicas) sum += replica.accuracy;
+  return report.replicas.empty() ? 0 : sum / static_cast<double>(report.replicas.size());
+}
+
+std::vector<int> Deserted(const Report& report) {
+  std::vector<int> deserted;
+  for (size_t k = 0; k < report.replicas.size(); ++k) {
+    const ReplicaReport& replica = report.replicas[k];
+    if (replica.alone && !replica.daemon_killed) deserted.push_back(static_cast<int>(k));
+  }
+  return deserted;
+}
+
+std::string CommandsText(const Report& report) {
+  const auto alive = std::find_if(report.replicas.begin(), report.replicas.end(),
+                                  [](const ReplicaReport& r) { return !r.daemon_killed; });
+  if (alive == report.replicas.end()) return "";
+  const std::string command = absl::StrCat("  ", Quoted(report.options.weightmeshctl), " --daemon ",
+                                           alive->daemon_address, " ");
+  std::string text;
+  for (const char* what :
+       {"topology", "stats", "links", "runs", "schedule --round 1 --segment 0"}) {
+    absl::StrAppend(&text, command, what, "\n");
+  }
+  return text;
+}
+
+std::string ReportText(const Report& report) {
+  std::string text =
+      absl::StrCat("\n", AccuracyText(report), "\n", MatrixText(report), "\n", PullsText(report),
+                   "Logs, results and weights: ", report.work_dir, "\n");
+  if (report.options.keep_running) {
+    absl::StrAppend(&text, "The daemons run on. Look further with\n", CommandsText(report));
+  } else {
+    absl::StrAppend(&text,
+                    "To look further, add --keep-running: the daemons stay up for commands as\n",
+                    CommandsText(report));
+  }
+  return text;
+}
+
+}  // namespace weightmesh::demo
