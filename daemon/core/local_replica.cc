@@ -22,7 +22,7 @@ LocalReplica::LocalReplica(AttachId attach, ReplicaId replica, Run* run, StepCon
       context_(context),
       segment_bytes_(std::move(segment_bytes)),
       start_deadline_(start_deadline),
-      sends_per_peer_max_(sends_per_peer_max) {
+      source_(attach, run, context, &statistics_, segment_bytes_, sends_per_peer_max) {
   page_.attach = attach;
 }
 
@@ -31,8 +31,7 @@ void LocalReplica::Start() {
   partners_.resize(segment_bytes_.size());
   statistics_.segments.resize(segment_bytes_.size());
   statistics_.sources.resize(run_->view().size());
-  source_ = std::make_unique<ReplicaSource>(attach_, own_rank_, run_, context_, &statistics_,
-                                            segment_bytes_, sends_per_peer_max_);
+  source_.Start(own_rank_);
   sink_ = std::make_unique<ReplicaSink>(attach_, own_rank_, run_, context_, &statistics_,
                                         segment_bytes_);
   SetState(ReplicaState::kActive);
@@ -44,16 +43,14 @@ DerivedTimes LocalReplica::Times() const {
   return DeriveTimes(run_->config(), round_clock_.Median());
 }
 
-Round LocalReplica::published_round() const {
-  return source_ == nullptr ? kNoRound : source_->published_round();
-}
+Round LocalReplica::published_round() const { return source_.published_round(); }
 Round LocalReplica::mixed_round() const {
   return sink_ == nullptr ? kNoRound : sink_->mixed_round();
 }
 
 // A trainer may only go forward, and not further than the coupling of rounds allows.
 bool LocalReplica::Accepts(Round round) const {
-  return state_ == ReplicaState::kActive && !leaving_ && round > source_->passed_round() &&
+  return state_ == ReplicaState::kActive && !leaving_ && round > source_.passed_round() &&
          run_->IsPlausible(round);
 }
 
@@ -75,14 +72,14 @@ void LocalReplica::Publish(Round round, SlotId slot) {
   run_->Observe(round);
   FindPartners(round);
   const DerivedTimes times = Times();
-  source_->Publish(round, slot, partners_, times);
+  source_.Publish(round, slot, partners_, times);
   sink_->Begin(round, partners_, times);
   UpdateTrainer();
 }
 
 void LocalReplica::SkipPublish(Round round) {
   if (!Accepts(round)) return;
-  source_->Skip(round);
+  source_.Skip(round);
   sink_->Skip(round);
   UpdateTrainer();
 }
@@ -117,7 +114,7 @@ void LocalReplica::HandOver() {
 
 // design.md section 4, "Round numbers are coupled".
 void LocalReplica::UpdateTrainer() {
-  const Round own = std::max(source_->passed_round(), run_->founding().start_round);
+  const Round own = std::max(source_.passed_round(), run_->founding().start_round);
   const bool couple = run_->config().mode == Mode::kOverlap || sink_->left_behind();
   const DerivedTimes times = Times();
   UpdatePage page = page_;
@@ -148,6 +145,7 @@ void LocalReplica::SetState(ReplicaState state) {
 void LocalReplica::Leave() {
   if (state_ == ReplicaState::kWaiting) {
     SetState(ReplicaState::kLeft);
+    source_.Close();
     context_->Emit(FinishLeave{attach_});
     return;
   }
@@ -160,9 +158,9 @@ void LocalReplica::Leave() {
 
 void LocalReplica::FinishLeaveWhenIdle() {
   if (!leaving_ || state_ != ReplicaState::kActive) return;
-  if (!source_->IsIdle() && context_->now() < leave_deadline_) return;
+  if (!source_.IsIdle() && context_->now() < leave_deadline_) return;
   SetState(ReplicaState::kLeft);
-  source_->Close();
+  source_.Close();
   context_->Emit(FinishLeave{attach_});
 }
 
@@ -171,30 +169,28 @@ void LocalReplica::Die() {
   gone_ = true;
   if (state_ == ReplicaState::kLeft) return;
   SetState(ReplicaState::kDead);
-  if (!started()) return;
-  sink_->Cancel();
-  source_->Close();
+  if (started()) sink_->Cancel();
+  source_.Close();
 }
 
 void LocalReplica::Tick() {
+  source_.Tick();
   if (!started()) return;
-  source_->Tick();
   sink_->Tick();
   HandOver();
   FinishLeaveWhenIdle();
 }
 
 absl::Time LocalReplica::next_deadline() const {
-  if (state_ == ReplicaState::kWaiting) return start_deadline_;
-  if (!started()) return absl::InfiniteFuture();
-  absl::Time next = std::min(source_->next_deadline(), sink_->next_deadline());
+  absl::Time next = source_.next_deadline();
+  if (started()) next = std::min(next, sink_->next_deadline());
   if (leaving_ && state_ == ReplicaState::kActive) next = std::min(next, leave_deadline_);
   return next;
 }
 
 bool LocalReplica::Free() {
   if (freed_ || !gone_) return false;
-  if (started() && (!sink_->IsIdle() || !source_->IsIdle())) return false;
+  if (!source_.IsIdle() || (started() && !sink_->IsIdle())) return false;
   freed_ = true;
   context_->Emit(FreeArena{attach_});
   return true;

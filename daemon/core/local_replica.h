@@ -48,8 +48,8 @@ class LocalReplica {
   // From the transport. REQUIRES: started.
   void Answered(SegmentId segment, uint32_t buffer, const PullAnswer& answer);
   void PullEnded(SegmentId segment, uint32_t buffer, PullEnd end);
-  ReplicaSource& source() { return *source_; }
-  bool started() const { return source_ != nullptr; }
+  ReplicaSource& source() { return source_; }
+  bool started() const { return sink_ != nullptr; }
 
   void Tick();
   absl::Time next_deadline() const;
@@ -82,7 +82,6 @@ class LocalReplica {
   StepContext* const context_;
   const std::vector<uint64_t> segment_bytes_;
   const absl::Time start_deadline_;
-  const uint32_t sends_per_peer_max_;
 
   ReplicaState state_ = ReplicaState::kWaiting;
   bool gone_ = false;
@@ -90,10 +89,10 @@ class LocalReplica {
   bool leaving_ = false;
   absl::Time leave_deadline_ = absl::InfiniteFuture();
   uint32_t own_rank_ = 0;
-  std::unique_ptr<ReplicaSource> source_;
-  std::unique_ptr<ReplicaSink> sink_;
-  std::vector<Partners> partners_;
   ReplicaStatistics statistics_;
+  ReplicaSource source_;
+  std::unique_ptr<ReplicaSink> sink_;  // from the start on
+  std::vector<Partners> partners_;
   RoundClock round_clock_;
   absl::Time last_publish_ = absl::InfinitePast();
   UpdatePage page_;

@@ -52,7 +52,10 @@ void Membership::LearnNode(absl::Time now, const NodeInfo& info, bool first_hand
     found->second.next_sync = now;
     next_deadline_ = std::min(next_deadline_, now);
   }
-  if (first_hand) found->second.info = info;
+  if (!first_hand) return;
+  // What is asked at a former address can no longer be matched to the node.
+  if (found->second.info.control_address != info.control_address) found->second.sync_open = false;
+  found->second.info = info;
 }
 
 bool Membership::Heard(absl::Time now, NodeId node) {
@@ -73,7 +76,9 @@ bool Membership::MarkSilent(NodeId node, absl::string_view reason) {
   return true;
 }
 
-void Membership::SyncAnswered(absl::Time now, absl::string_view address, const NodeInfo& from) {
+std::vector<NodeId> Membership::SyncAnswered(absl::Time now, absl::string_view address,
+                                             const NodeInfo& from) {
+  std::vector<NodeId> displaced;
   for (Seed& seed : seeds_) {
     if (seed.address != address) continue;
     seed.open = false;
@@ -82,9 +87,12 @@ void Membership::SyncAnswered(absl::Time now, absl::string_view address, const N
     seed.next_try = now + options_.sync_interval;
   }
   for (auto& [node, peer] : peers_) {
-    if (peer.info.control_address == address) peer.sync_open = false;
+    if (peer.info.control_address != address) continue;
+    peer.sync_open = false;
+    if (node != from.node_id) displaced.push_back(node);
   }
   ScheduleTick(now);
+  return displaced;
 }
 
 std::vector<NodeId> Membership::SyncFailed(absl::Time now, absl::string_view address) {
@@ -108,10 +116,17 @@ void Membership::ProbeEnded(NodeId node) {
   if (found != peers_.end()) found->second.probe_open = false;
 }
 
-void Membership::ProbeNow(NodeId node, absl::Duration timeout, Actions* actions) {
+bool Membership::ProbeFailed(NodeId node) {
+  ProbeEnded(node);
+  const Peer* peer = Find(node);
+  return peer != nullptr && peer->heard_at <= peer->probed_at;
+}
+
+void Membership::ProbeNow(absl::Time now, NodeId node, absl::Duration timeout, Actions* actions) {
   const auto found = peers_.find(node);
   if (found == peers_.end() || found->second.probe_open) return;
   found->second.probe_open = true;
+  found->second.probed_at = now;
   actions->push_back(Probe{node, found->second.info.control_address, timeout});
 }
 
@@ -127,6 +142,11 @@ void Membership::LinkFailed(absl::Time now, NodeId node) {
   if (found == peers_.end()) return;
   found->second.connect_open = false;
   found->second.next_connect = now + kConnectRetry;
+}
+
+void Membership::LinkCut(NodeId node) {
+  const auto found = peers_.find(node);
+  if (found != peers_.end()) found->second.linked_session = 0;
 }
 
 bool Membership::IsLinked(NodeId node) const {

@@ -33,6 +33,7 @@ struct Peer {
   absl::Time synced_at = absl::InfinitePast();  // when the open sync began
   absl::Time next_sync;
   bool probe_open = false;
+  absl::Time probed_at = absl::InfinitePast();  // when the open probe began
   bool connect_open = false;
   absl::Time next_connect = absl::InfinitePast();
 };
@@ -60,18 +61,23 @@ class Membership {
   // `node` is silent from now on. True if it was not before.
   bool MarkSilent(NodeId node, absl::string_view reason);
 
-  // Answers to Sync, Probe and Connect.
-  void SyncAnswered(absl::Time now, absl::string_view address, const NodeInfo& from);
+  // Answers to Sync, Probe and Connect. The first returns the nodes that were at `address` and have
+  // given place to `from`.
+  std::vector<NodeId> SyncAnswered(absl::Time now, absl::string_view address, const NodeInfo& from);
   // Returns the nodes at `address` that have said nothing since the sync began.
   std::vector<NodeId> SyncFailed(absl::Time now, absl::string_view address);
   void ProbeEnded(NodeId node);
+  // Whether the node has said nothing since the probe began.
+  bool ProbeFailed(NodeId node);
   void LinkReady(NodeId node, SessionId session);
   void LinkFailed(absl::Time now, NodeId node);
 
   // Emits a probe unless one is open.
-  void ProbeNow(NodeId node, absl::Duration timeout, Actions* actions);
+  void ProbeNow(absl::Time now, NodeId node, absl::Duration timeout, Actions* actions);
   // Emits a connect unless the link is there or one is open or was just tried.
   void ConnectNow(absl::Time now, NodeId node, Actions* actions);
+  // The data plane's link to the node was cut.
+  void LinkCut(NodeId node);
   // Whether the data plane is connected to the node's present process.
   bool IsLinked(NodeId node) const;
 

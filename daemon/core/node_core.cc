@@ -85,12 +85,18 @@ absl::Time NodeCore::Impl::HeardFrom(NodeId node) const {
 }
 
 void NodeCore::Impl::AskForLife(NodeId node, absl::Duration timeout) {
-  membership_.ProbeNow(node, timeout, actions_);
+  membership_.ProbeNow(now_, node, timeout, actions_);
 }
 
 void NodeCore::Impl::Doubt(NodeId node, absl::string_view reason, absl::Duration timeout) {
   Silence(node, reason);
-  membership_.ProbeNow(node, timeout, actions_);
+  membership_.ProbeNow(now_, node, timeout, actions_);
+}
+
+// The transport forgets the link: what is left is to make it anew.
+void NodeCore::Impl::CutLink(NodeId node) {
+  membership_.LinkCut(node);
+  Emit(weightmesh::CutLink{node});
 }
 
 void NodeCore::Impl::Silence(NodeId node, absl::string_view reason) {
@@ -110,9 +116,9 @@ LocalReplica* NodeCore::Impl::FindLocal(AttachId attach) {
   return found == locals_.end() ? nullptr : found->second.get();
 }
 
-LocalReplica* NodeCore::Impl::FindActive(ReplicaId replica) {
-  const auto found = active_.find(replica);
-  return found == active_.end() ? nullptr : found->second;
+LocalReplica* NodeCore::Impl::FindHosted(ReplicaId replica) {
+  const auto found = hosted_.find(replica);
+  return found == hosted_.end() ? nullptr : found->second;
 }
 
 void NodeCore::Impl::ObserveRound(RunKey key, Round round) {
@@ -181,7 +187,7 @@ void NodeCore::Impl::On(const PullRequested& event) {
   const PullRequest& request = event.request;
   Heard(request.peer);
   ObserveRound(request.run_key, request.newest_round);
-  LocalReplica* local = FindActive(request.source);
+  LocalReplica* local = FindHosted(request.source);
   if (local == nullptr || local->run().key() != request.run_key) {
     PullAnswer answer;
     answer.peer = request.peer;
@@ -203,9 +209,7 @@ void NodeCore::Impl::On(const PullRequested& event) {
 void NodeCore::Impl::On(const PullCancelled& event) {
   Heard(event.peer);
   for (auto& [attach, local] : locals_) {
-    if (local->started() && !local->freed()) {
-      local->source().Cancelled(event.peer, event.request_id);
-    }
+    if (!local->freed()) local->source().Cancelled(event.peer, event.request_id);
   }
   FreeReplicas();
 }
@@ -250,7 +254,9 @@ void NodeCore::Impl::On(const LinkDown& event) {
 void NodeCore::Impl::On(const SyncReceived& event) { MergeSync(event.message); }
 
 void NodeCore::Impl::On(const SyncAnswered& event) {
-  membership_.SyncAnswered(now_, event.address, event.message.self);
+  for (NodeId node : membership_.SyncAnswered(now_, event.address, event.message.self)) {
+    Silence(node, "another node answers at its address");
+  }
   MergeSync(event.message);
 }
 
@@ -265,8 +271,7 @@ void NodeCore::Impl::On(const ProbeAnswered& event) {
 }
 
 void NodeCore::Impl::On(const ProbeFailed& event) {
-  membership_.ProbeEnded(event.node);
-  Silence(event.node, event.reason);
+  if (membership_.ProbeFailed(event.node)) Silence(event.node, event.reason);
 }
 
 void NodeCore::Impl::On(const LinkReady& event) {
@@ -295,7 +300,7 @@ void NodeCore::Impl::TickReplicas() {
 
 void NodeCore::Impl::FreeReplicas() {
   for (auto& [attach, local] : locals_) {
-    if (local->Free()) active_.erase(local->replica());
+    if (local->Free()) hosted_.erase(local->replica());
   }
 }
 

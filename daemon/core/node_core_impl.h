@@ -46,6 +46,7 @@ class NodeCore::Impl final : public StepContext {
   void AskForLife(NodeId node, absl::Duration timeout) override;
   void Doubt(NodeId node, absl::string_view reason, absl::Duration timeout) override;
   SlotKeeper& keeper() override { return *keeper_; }
+  void CutLink(NodeId node) override;
   LinkStatistics& link(NodeId node) override { return links_[node]; }
 
  private:
@@ -79,7 +80,7 @@ class NodeCore::Impl final : public StepContext {
   void On(const TimerFired& event);
 
   LocalReplica* FindLocal(AttachId attach);
-  LocalReplica* FindActive(ReplicaId replica);
+  LocalReplica* FindHosted(ReplicaId replica);
   void Heard(NodeId node);
   void Silence(NodeId node, absl::string_view reason);
   void ObserveRound(RunKey key, Round round);
@@ -123,7 +124,8 @@ class NodeCore::Impl final : public StepContext {
   std::map<std::string, absl::Time> unreleased_;
   // In the order of attach. Freed ones stay for their statistics until their run is forgotten.
   std::map<AttachId, std::unique_ptr<LocalReplica>> locals_;
-  absl::flat_hash_map<ReplicaId, LocalReplica*> active_;
+  // Those that may still be asked for snapshots, from the attach until they are freed.
+  absl::flat_hash_map<ReplicaId, LocalReplica*> hosted_;
   absl::flat_hash_map<RequestId, OpenPull> open_pulls_;
   absl::flat_hash_map<SendId, AttachId> open_sends_;
   std::map<NodeId, LinkStatistics> links_;

@@ -68,7 +68,10 @@ void NodeCore::Impl::On(const AttachRequested& event) {
   }
   Run* run = FindRun(event.run_id);
   if (run != nullptr && run->digest() != FoundingDigest(event.founding)) {
-    if (HasLiveMember(*run) || run->started()) {
+    const bool attached_here =
+        std::any_of(locals_.begin(), locals_.end(),
+                    [run](const auto& entry) { return &entry.second->run() == run; });
+    if (HasLiveMember(*run) || run->started() || attached_here) {
       return refuse(attach::ReplyCode::kMismatch,
                     absl::StrCat("replica ", event.replica_name, " does not fit run ", event.run_id,
                                  ": ", DescribeDifference(event.founding, run->founding()),
@@ -100,9 +103,11 @@ void NodeCore::Impl::On(const AttachRequested& event) {
   member.node = options_.self.node_id;
   member.session = options_.self.session;
   run->Put(member);
-  locals_.emplace(event.attach, std::make_unique<LocalReplica>(
-                                    event.attach, replica, run, this, event.segment_bytes,
-                                    now_ + event.start_timeout, options_.sends_per_peer_max));
+  auto local =
+      std::make_unique<LocalReplica>(event.attach, replica, run, this, event.segment_bytes,
+                                     now_ + event.start_timeout, options_.sends_per_peer_max);
+  hosted_[replica] = local.get();
+  locals_.emplace(event.attach, std::move(local));
   Emit(AdmitReplica{event.attach, replica});
   Inform(absl::StrCat("replica ", event.replica_name, " attached to run ", event.run_id));
   membership_.SyncSoon(now_);
@@ -255,6 +260,8 @@ void NodeCore::Impl::RefuseWaiting(Run* run, attach::ReplyCode code, const std::
 void NodeCore::Impl::RemoveLocal(AttachId attach) {
   const auto found = locals_.find(attach);
   Run& run = found->second->run();
+  found->second->source().Close();
+  hosted_.erase(found->second->replica());
   const Member* member = run.Find(found->second->replica());
   if (!run.started() && member != nullptr && member->node == options_.self.node_id) {
     run.Erase(found->second->replica());
@@ -289,7 +296,11 @@ void NodeCore::Impl::TryStart(Run* run) {
   if (run->started()) return;
   const std::vector<ReplicaId> waiting = ReachableWaiting(*run);
   if (waiting.empty() || waiting.size() < run->config().replicas_min) return;
-  if (AllAgree(*run, waiting)) StartRun(run, waiting);
+  // A daemon that hosts none of them has reported nothing that the others heeded.
+  const bool has_a_say = std::any_of(waiting.begin(), waiting.end(), [&](ReplicaId replica) {
+    return run->Find(replica)->node == options_.self.node_id;
+  });
+  if (has_a_say && AllAgree(*run, waiting)) StartRun(run, waiting);
 }
 
 void NodeCore::Impl::StartRun(Run* run, const std::vector<ReplicaId>& founders) {
@@ -327,9 +338,8 @@ void NodeCore::Impl::TryRelease(Run* run) {
   unreleased_.erase(wait);
   if (!ready) Warn(absl::StrCat("run ", run->run_id(), " starts without links to all founders"));
   for (auto& [attach, local] : locals_) {
-    if (&local->run() != run || local->gone()) continue;
-    local->Start();
-    active_[local->replica()] = local.get();
+    const bool waits = &local->run() == run && local->state() == ReplicaState::kWaiting;
+    if (waits && !local->gone()) local->Start();
   }
   membership_.SyncSoon(now_);
 }

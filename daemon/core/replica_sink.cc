@@ -382,7 +382,7 @@ void ReplicaSink::CutStuckLinks() {
       if (buffer.state != BufferState::kQuarantine) continue;
       if (context_->now() - buffer.quarantined_at < 2 * times_.round_deadline) continue;
       buffer.quarantined_at = context_->now();
-      context_->Emit(CutLink{buffer.peer});
+      context_->CutLink(buffer.peer);
     }
   }
 }

@@ -17,11 +17,10 @@ constexpr size_t kWaitingPerSegmentMax = 8;
 
 }  // namespace
 
-ReplicaSource::ReplicaSource(AttachId attach, uint32_t own_rank, Run* run, StepContext* context,
+ReplicaSource::ReplicaSource(AttachId attach, Run* run, StepContext* context,
                              ReplicaStatistics* statistics, std::vector<uint64_t> segment_bytes,
                              uint32_t sends_per_peer_max)
     : attach_(attach),
-      own_rank_(own_rank),
       run_(run),
       context_(context),
       statistics_(statistics),
@@ -35,6 +34,11 @@ ReplicaSource::ReplicaSource(AttachId attach, uint32_t own_rank, Run* run, StepC
   waiting_.reserve(2 * segment_bytes_.size());
   sends_.reserve(segment_bytes_.size());
   times_ = DeriveTimes(run->config(), absl::ZeroDuration());
+}
+
+void ReplicaSource::Start(uint32_t own_rank) {
+  own_rank_ = own_rank;
+  lapsed_.assign(run_->view().size(), false);
 }
 
 void ReplicaSource::Publish(Round round, SlotId slot_id, absl::Span<const Partners> partners,
@@ -55,7 +59,8 @@ void ReplicaSource::Publish(Round round, SlotId slot_id, absl::Span<const Partne
   std::fill(slot.owed_to.begin(), slot.owed_to.end(), kNobody);
   for (uint32_t segment = 0; slot.held && segment < partners.size(); ++segment) {
     const uint32_t sink = partners[segment].sink;
-    if (sink == own_rank_ || !context_->IsReachable(run_->MemberAt(sink))) continue;
+    if (sink == own_rank_ || lapsed_[sink]) continue;
+    if (!context_->IsReachable(run_->MemberAt(sink))) continue;
     slot.owed_to[segment] = sink;
     ++slot.claims;
   }
@@ -91,6 +96,9 @@ wire::Verdict ReplicaSource::VerdictWithoutSlot(Round round) const {
 void ReplicaSource::Requested(const PullRequest& request) {
   if (closed_ || Value(request.segment) >= segment_bytes_.size()) {
     return Answer(request, wire::Verdict::kDead);
+  }
+  if (const auto rank = run_->view().RankOf(request.reader); rank.has_value() && !lapsed_.empty()) {
+    lapsed_[*rank] = false;
   }
   if (request.round > passed_round_) {
     Park(request);
@@ -280,13 +288,27 @@ void ReplicaSource::Tick() {
     Slot& slot = slots_[k];
     if (slot.claims == 0) continue;
     if (now >= slot.claims_end_at) {
-      EndClaims(&slot);
+      Lapse(&slot);
     } else {
       CheckSinks(&slot);
+    }
+  }
+  for (uint32_t k = 0; k < slots_.size(); ++k) {
+    for (uint32_t segment = 0; slots_[k].claims > 0 && segment < segment_bytes_.size(); ++segment) {
+      const uint32_t sink = slots_[k].owed_to[segment];
+      if (sink != kNobody && lapsed_[sink]) EndClaim(&slots_[k], segment);
     }
     ReleaseIfFree(SlotId{k});
   }
   ScheduleTick();
+}
+
+// The claims have run out: who had not come for them is not waited for again.
+void ReplicaSource::Lapse(Slot* slot) {
+  for (uint32_t sink : slot->owed_to) {
+    if (sink != kNobody) lapsed_[sink] = true;
+  }
+  EndClaims(slot);
 }
 
 // Claims of sinks that are gone end; sinks that say nothing are asked for a sign of life.

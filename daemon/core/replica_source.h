@@ -28,10 +28,13 @@ constexpr size_t kRoundsRemembered = 64;
 
 class ReplicaSource {
  public:
-  // All references must outlive the source. REQUIRES: run->started().
-  ReplicaSource(AttachId attach, uint32_t own_rank, Run* run, StepContext* context,
-                ReplicaStatistics* statistics, std::vector<uint64_t> segment_bytes,
-                uint32_t sends_per_peer_max);
+  // All references must outlive the source. It is there from the attach on: another daemon may
+  // have started the run before this one, and its requests wait for the first publish.
+  ReplicaSource(AttachId attach, Run* run, StepContext* context, ReplicaStatistics* statistics,
+                std::vector<uint64_t> segment_bytes, uint32_t sends_per_peer_max);
+
+  // REQUIRES: run->started(); `own_rank` is this replica's in its view. Before all Publish.
+  void Start(uint32_t own_rank);
 
   // `slot` holds `round`; `partners` has one row for each segment. A round that is not newer than
   // the last is ignored.
@@ -99,6 +102,7 @@ class ReplicaSource {
   void EndClaims(Slot* slot);
   void ReleaseIfFree(SlotId slot);
   void CheckSinks(Slot* slot);
+  void Lapse(Slot* slot);
   void Answer(const PullRequest& request, wire::Verdict verdict);
   SlotId const* FindSlot(Round round) const;
   wire::Verdict VerdictWithoutSlot(Round round) const;
@@ -106,7 +110,6 @@ class ReplicaSource {
   void ScheduleTick();
 
   const AttachId attach_;
-  const uint32_t own_rank_;
   Run* const run_;
   StepContext* const context_;
   ReplicaStatistics* const statistics_;
@@ -114,6 +117,10 @@ class ReplicaSource {
   const uint32_t sends_per_peer_max_;
   const size_t waiting_max_;
 
+  uint32_t own_rank_ = 0;
+  // By rank: a sink that let a claim run out has none until it asks again, or a stopped trainer
+  // would take every slot for a whole deadline.
+  std::vector<bool> lapsed_;
   std::array<Slot, control_page::kSlotsMax> slots_;
   std::array<SlotId, control_page::kSlotsMax> slot_ids_;
   std::array<Round, kRoundsRemembered> history_{};  // published rounds, a ring

@@ -34,6 +34,9 @@ class StepContext {
   // The node did not answer: skip it until it does, and probe it at once.
   virtual void Doubt(NodeId node, absl::string_view reason, absl::Duration timeout) = 0;
 
+  // Breaks the link to the node by force; it is made anew.
+  virtual void CutLink(NodeId node) = 0;
+
   virtual SlotKeeper& keeper() = 0;
   virtual LinkStatistics& link(NodeId node) = 0;
 };

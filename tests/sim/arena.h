@@ -1,4 +1,5 @@
-// SimArena: what a trainer and its daemon share, as plain values: slot words, snapshots, inbox, page.
+// SimArena: what a trainer and its daemon share, as plain values: slot words, snapshots, inbox,
+// page.
 #pragma once
 
 #include <array>

@@ -1,16 +1,18 @@
 // Calls with delay, loss and dead nodes.
 #include "tests/sim/control_plane.h"
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/strip.h"
 #include "tests/sim/data_plane.h"
 #include "tests/sim/node.h"
 
 namespace weightmesh::sim {
 
 std::optional<uint32_t> ControlPlane::IndexOf(const World& world, const std::string& address) {
-  for (uint32_t index = 0; index < world.nodes.size(); ++index) {
-    if (World::AddressOf(index) == address) return index;
-  }
-  return std::nullopt;
+  uint32_t index = 0;
+  const absl::string_view digits = absl::StripSuffix(absl::StripPrefix(address, "node"), ":7070");
+  if (!absl::SimpleAtoi(digits, &index) || index >= world.nodes.size()) return std::nullopt;
+  return index;
 }
 
 void ControlPlane::Start(Call new_call) {

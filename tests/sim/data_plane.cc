@@ -21,11 +21,27 @@ bool DataPlane::IsLinked(uint32_t a, uint32_t b) const {
   return a == b || links_.count({a, b}) > 0;
 }
 
+bool DataPlane::Works(uint32_t a, uint32_t b) const {
+  const auto link = links_.find({a, b});
+  return link != links_.end() && links_.count({b, a}) > 0 && hung_.count(link->second) == 0;
+}
+
+bool DataPlane::IsMoving(uint32_t puller, uint32_t source) const {
+  return std::any_of(pulls_.begin(), pulls_.end(), [&](const auto& entry) {
+    return entry.first.first == puller && entry.second.source == source && entry.second.moving;
+  });
+}
+
 void DataPlane::Link(uint32_t a, uint32_t b) {
   if (a == b || (links_.count({a, b}) > 0 && links_.count({b, a}) > 0)) return;
   BreakTransfers(a, b);
   BreakTransfers(b, a);
   links_[{a, b}] = links_[{b, a}] = ++last_link_;
+}
+
+void DataPlane::Hang(uint32_t a, uint32_t b) {
+  const auto link = links_.find({a, b});
+  if (link != links_.end()) hung_.insert(link->second);
 }
 
 void DataPlane::Unlink(uint32_t a, uint32_t b) {
@@ -95,13 +111,14 @@ void DataPlane::PostFrame(uint32_t from, uint32_t to, EventQueue::Task arrive,
   }
   const absl::Time now = world_->queue.now();
   absl::Time& last = last_arrival_[{from, to}];
-  last = std::max(last, now + world_->Draw(world_->options.frame_delay,
-                                           world_->options.frame_jitter));
-  receiver->process().Post(last - now, [this, from, to, number = link->second,
-                                        arrive = std::move(arrive)] {
-    const auto present = links_.find({to, from});
-    if (present != links_.end() && present->second == number) arrive();
-  });
+  last =
+      std::max(last, now + world_->Draw(world_->options.frame_delay, world_->options.frame_jitter));
+  receiver->process().Post(
+      last - now, [this, from, to, number = link->second, arrive = std::move(arrive)] {
+        const auto present = links_.find({to, from});
+        const bool stands = present != links_.end() && present->second == number;
+        if (stands && hung_.count(number) == 0) arrive();
+      });
 }
 
 // --- the ends: each at once in the books, and as an event of its own ---
@@ -135,8 +152,8 @@ void DataPlane::StartPull(uint32_t node, const struct StartPull& action) {
   PullRequest request = action.request;
   request.peer = World::NodeIdOf(node);
   PostFrame(
-      node, peer,
-      [this, peer, request] { world_->nodes[peer]->Step(PullRequested{request}); }, nullptr);
+      node, peer, [this, peer, request] { world_->nodes[peer]->Step(PullRequested{request}); },
+      nullptr);
 }
 
 void DataPlane::CancelPull(uint32_t node, RequestId request_id) {
@@ -200,8 +217,10 @@ void DataPlane::StartSend(uint32_t node, const struct StartSend& action) {
 void DataPlane::ArriveData(uint32_t node, uint32_t source, SendId send_id, const Send& send) {
   const auto found = pulls_.find({node, send.answer.request_id});
   if (found == pulls_.end() || found->second.source != source || found->second.moving) {
-    world_->nodes[source]->process().PostToSelf(
-        world_->options.frame_delay, [this, source, send_id] { EndSend({source, send_id}, false); });
+    world_->nodes[source]->process().PostToSelf(world_->options.frame_delay,
+                                                [this, source, send_id] {
+                                                  EndSend({source, send_id}, false);
+                                                });
     return;
   }
   found->second.moving = true;
@@ -218,6 +237,8 @@ void DataPlane::ArriveData(uint32_t node, uint32_t source, SendId send_id, const
 void DataPlane::FinishAtSource(uint32_t puller, uint32_t source, SendId send_id) {
   const auto found = sends_.find({source, send_id});
   if (found == sends_.end()) return;  // the link broke
+  const auto link = links_.find({source, puller});
+  if (link != links_.end() && hung_.count(link->second) > 0) return;  // it ends when that is cut
   const Send send = found->second;
   const auto arena = world_->nodes[source]->FindArena(send.attach);
   const uint64_t held =
@@ -226,9 +247,8 @@ void DataPlane::FinishAtSource(uint32_t puller, uint32_t source, SendId send_id)
     world_->ledger.Violate(absl::StrCat("a torn read: round ", Value(send.answer.round),
                                         " of node ", source, " was overwritten while it was sent"));
   }
-  world_->nodes[puller]->process().PostToSelf(absl::ZeroDuration(), [=, this] {
-    LandAtPuller(puller, source, send_id, send);
-  });
+  world_->nodes[puller]->process().PostToSelf(
+      absl::ZeroDuration(), [=, this] { LandAtPuller(puller, source, send_id, send); });
 }
 
 void DataPlane::LandAtPuller(uint32_t puller, uint32_t source, SendId send_id, const Send& send) {

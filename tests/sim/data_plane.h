@@ -28,6 +28,13 @@ class DataPlane {
   // Links two processes, unless they are linked already.
   void Link(uint32_t a, uint32_t b);
   bool IsLinked(uint32_t a, uint32_t b) const;
+  // Whether it is linked, both ways, and does not hang.
+  bool Works(uint32_t a, uint32_t b) const;
+  // Whether a transfer from `source` to `puller` is under way.
+  bool IsMoving(uint32_t puller, uint32_t source) const;
+
+  // The link delivers nothing from now on, and tells nobody, until it is made anew.
+  void Hang(uint32_t a, uint32_t b);
 
   // The process of `node` was killed: its links break.
   void ProcessEnded(uint32_t node);
@@ -71,6 +78,7 @@ class DataPlane {
   std::map<SendKey, Send> sends_;
   // Ordered pairs that are linked, and the number of the link: frames of a former link are dropped.
   std::map<std::pair<uint32_t, uint32_t>, uint64_t> links_;
+  std::set<uint64_t> hung_;  // numbers of links
   uint64_t last_link_ = 0;
   std::map<std::pair<uint32_t, uint32_t>, absl::Time> last_arrival_;
 };

@@ -41,8 +41,8 @@ class Ledger {
 
   struct RoundRecord {
     uint32_t mixes = 0;
-    std::vector<double> values;     // by trainer and segment; NaN: that trainer did not mix
-    std::vector<uint32_t> reads;    // ARRIVED, by trainer that was read and segment
+    std::vector<double> values;   // by trainer and segment; NaN: that trainer did not mix
+    std::vector<uint32_t> reads;  // ARRIVED, by trainer that was read and segment
     OutcomeCounts outcomes{};
   };
   // By round, those that anybody mixed.

@@ -29,7 +29,7 @@ class LockstepLoses : public testing::TestWithParam<std::tuple<ScheduleKind, uin
 TEST_P(LockstepLoses, NothingWithStallingTrainers) {
   const auto [schedule, nodes, segments] = GetParam();
   SimOptions options = Lockstep(schedule, nodes, segments);
-  options.rounds = nodes == 64 ? 150 : 400;
+  options.rounds = nodes == 64 ? 100 : 300;
   options.stall_chance = 0.3;
   options.stall_max = absl::Milliseconds(50);
   Simulator simulator(options);
@@ -56,12 +56,12 @@ std::string CaseName(const testing::TestParamInfo<LockstepLoses::ParamType>& inf
   return absl::StrCat(ScheduleName(std::get<0>(info.param)), "_", std::get<1>(info.param),
                       "_replicas_", std::get<2>(info.param), "_segments");
 }
-INSTANTIATE_TEST_SUITE_P(
-    AllSchedules, LockstepLoses,
-    testing::Combine(testing::Values(ScheduleKind::kHashCycle, ScheduleKind::kDerangement,
-                                     ScheduleKind::kExponential),
-                     testing::Values(2, 3, 8, 64), testing::Values(1, 18)),
-    CaseName);
+INSTANTIATE_TEST_SUITE_P(AllSchedules, LockstepLoses,
+                         testing::Combine(testing::Values(ScheduleKind::kHashCycle,
+                                                          ScheduleKind::kDerangement,
+                                                          ScheduleKind::kExponential),
+                                          testing::Values(2, 3, 8, 64), testing::Values(1, 18)),
+                         CaseName);
 
 TEST(Lockstep, SeveralReplicasOnEachNodeLoseNothing) {
   SimOptions options = Lockstep(ScheduleKind::kHashCycle, 4, 5);
@@ -101,21 +101,21 @@ TEST(Lockstep, TwoSlotsLoseNothing) {
 }
 
 TEST(Lockstep, HundredsOfReplicas) {
-  SimOptions options = Lockstep(ScheduleKind::kHashCycle, 100, 2);
-  options.replicas_per_node = 3;
+  SimOptions options = Lockstep(ScheduleKind::kHashCycle, 50, 2);
+  options.replicas_per_node = 5;
   options.rounds = 20;
   options.seeds = 3;
   Simulator simulator(options);
   simulator.StartAll();
   ASSERT_TRUE(simulator.RunToEnd());
   EXPECT_EQ(simulator.Audit(), "");
-  EXPECT_EQ(simulator.ledger().ArrivedShare(0, 300), 1.0);
+  EXPECT_EQ(simulator.ledger().ArrivedShare(0, 250), 1.0);
 }
 
 // --- contraction (paper.md, "Consensus theory") ---
 
-// Mean over rounds and segments of the ratio by which |x - mean|² shrinks in a round. What is nearly
-// in agreement is left out: small meshes can agree by chance, and the rest is rounding.
+// Mean over rounds and segments of the ratio by which |x - mean|² shrinks in a round. What is
+// nearly in agreement is left out: small meshes can agree by chance, and the rest is rounding.
 double MeanContraction(const Ledger& ledger, uint32_t segments) {
   double sum = 0;
   uint64_t count = 0;
@@ -147,13 +147,14 @@ TEST_P(Contraction, IsThatOfARandomDerangement) {
   const double expected = (n - 2) / (2 * (n - 1));
   EXPECT_NEAR(MeanContraction(simulator.ledger(), segments) / expected, 1, 0.02);
 }
-INSTANTIATE_TEST_SUITE_P(
-    Random, Contraction,
-    testing::Combine(testing::Values(ScheduleKind::kHashCycle, ScheduleKind::kDerangement),
-                     testing::Values(4, 8, 16)),
-    [](const auto& info) {
-      return absl::StrCat(ScheduleName(std::get<0>(info.param)), "_", std::get<1>(info.param));
-    });
+INSTANTIATE_TEST_SUITE_P(Random, Contraction,
+                         testing::Combine(testing::Values(ScheduleKind::kHashCycle,
+                                                          ScheduleKind::kDerangement),
+                                          testing::Values(4, 8, 16)),
+                         [](const auto& info) {
+                           return absl::StrCat(ScheduleName(std::get<0>(info.param)), "_",
+                                               std::get<1>(info.param));
+                         });
 
 TEST(Lockstep, ExponentialAveragesExactlyAfterLog2Rounds) {
   for (const uint32_t nodes : {2u, 4u, 8u, 16u}) {

@@ -72,8 +72,8 @@ void SimNode::OnTimer(absl::Time due) {
   timers_at_once_ = now == last_timer_ ? timers_at_once_ + 1 : 0;
   last_timer_ = now;
   if (timers_at_once_ > kTimersAtOnceMax) {
-    world_->ledger.Violate(
-        absl::StrCat("the core of node ", index_, " wants its timer again and again at one instant"));
+    world_->ledger.Violate(absl::StrCat("the core of node ", index_,
+                                        " wants its timer again and again at one instant"));
     return process_.PostToSelf(absl::Milliseconds(1), [this] { ArmTimer(); });
   }
   Step(TimerFired{});
@@ -115,9 +115,9 @@ void SimNode::Release(AttachId attach, SlotId slot, Round round) {
   const auto arena = FindArena(attach);
   const uint64_t held = control_page::SlotWord(Value(round), control_page::SlotState::kHeld);
   if (arena == nullptr || arena->words[Value(slot)] != held) {
-    return world_->ledger.Violate(
-        absl::StrCat("the core of node ", index_, " releases slot ", Value(slot), " of round ",
-                     Value(round), ", which is not held"));
+    return world_->ledger.Violate(absl::StrCat("the core of node ", index_, " releases slot ",
+                                               Value(slot), " of round ", Value(round),
+                                               ", which is not held"));
   }
   arena->words[Value(slot)] =
       control_page::SlotWord(Value(round), control_page::SlotState::kReadable);
@@ -168,14 +168,14 @@ void SimNode::Run(const Deliver& action) {
 
 void SimNode::CheckDeliver(const Deliver& action) const {
   const bool sized = action.segments.size() == world_->options.segments;
-  const bool sound = std::all_of(
-      action.segments.begin(), action.segments.end(), [](const FrozenSegment& segment) {
+  const bool sound =
+      std::all_of(action.segments.begin(), action.segments.end(), [](const FrozenSegment& segment) {
         return segment.delivered ? segment.outcome == Outcome::kNone && segment.buffer < 2
                                  : segment.outcome != Outcome::kArrived;
       });
   if (!sized || !sound) {
-    world_->ledger.Violate(absl::StrCat("node ", index_, " delivers an unsound table of round ",
-                                        Value(action.round)));
+    world_->ledger.Violate(
+        absl::StrCat("node ", index_, " delivers an unsound table of round ", Value(action.round)));
   }
 }
 

@@ -1,4 +1,5 @@
-// SimNode: one daemon: a NodeCore, the arenas of its trainers, and the driver that runs its actions.
+// SimNode: one daemon: a NodeCore, the arenas of its trainers, and the driver that runs its
+// actions.
 #pragma once
 
 #include <cstdint>

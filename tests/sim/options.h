@@ -34,7 +34,7 @@ struct SimOptions {
   absl::Duration transfer_jitter = absl::Microseconds(300);
   double frame_loss = 0;  // chance that a frame vanishes
   // After which a source learns that the frame of a transfer was lost.
-  absl::Duration loss_detected = absl::Milliseconds(200);
+  absl::Duration loss_detected = absl::Milliseconds(20);
 
   // --- the control plane ---
   absl::Duration control_delay = absl::Microseconds(300);
@@ -42,7 +42,7 @@ struct SimOptions {
   double control_loss = 0;                                  // chance for a request or an answer
 
   // --- the trainers ---
-  absl::Duration doorbell = absl::Microseconds(20);  // between trainer and daemon, each way
+  absl::Duration doorbell = absl::Microseconds(20);      // between trainer and daemon, each way
   absl::Duration attach_spread = absl::Milliseconds(5);  // trainers attach within it at random
   absl::Duration publish_time = absl::Microseconds(200);
   absl::Duration mix_time = absl::Microseconds(200);

@@ -25,8 +25,7 @@ Simulator::Simulator(SimOptions options) {
   data_ = std::make_unique<DataPlane>(world_.get());
   control_ = std::make_unique<ControlPlane>(world_.get(), data_.get());
   for (uint32_t index = 0; index < world_->options.nodes; ++index) {
-    nodes_.push_back(
-        std::make_unique<SimNode>(index, world_.get(), data_.get(), control_.get()));
+    nodes_.push_back(std::make_unique<SimNode>(index, world_.get(), data_.get(), control_.get()));
     world_->nodes.push_back(nodes_.back().get());
   }
   for (uint32_t index = 0; index < trainers; ++index) {
@@ -63,6 +62,11 @@ void Simulator::StartAll() {
     world_->queue.After(world_->Draw(absl::ZeroDuration(), world_->options.attach_spread),
                         [t = trainer.get()] { t->Start(); });
   }
+}
+
+void Simulator::Lose(double frames, double calls) {
+  world_->options.frame_loss = frames;
+  world_->options.control_loss = calls;
 }
 
 void Simulator::RunFor(absl::Duration time) {
@@ -117,8 +121,8 @@ std::string Simulator::Audit() const {
   std::vector<std::string> wrong = world_->ledger.violations();
   for (uint32_t k = 0; k < trainers_.size(); ++k) {
     const SimTrainer& trainer = *trainers_[k];
-    const bool over = trainer.state() == TrainerState::kLeft ||
-                      trainer.state() == TrainerState::kDead;
+    const bool over =
+        trainer.state() == TrainerState::kLeft || trainer.state() == TrainerState::kDead;
     if (!over || !trainer.node().process().is_up()) continue;
     const ReplicaStatistics statistics = StatisticsOf(k);
     if (statistics.sources.size() < 2) continue;  // alone, or never started
@@ -126,8 +130,8 @@ std::string Simulator::Audit() const {
         std::accumulate(statistics.pulls.begin(), statistics.pulls.end(), uint64_t{0});
     const uint64_t pulls = statistics.rounds_published * world_->options.segments;
     if (outcomes != pulls) {
-      wrong.push_back(absl::StrCat("trainer ", k, " had ", pulls, " pulls and ", outcomes,
-                                   " outcomes"));
+      wrong.push_back(
+          absl::StrCat("trainer ", k, " had ", pulls, " pulls and ", outcomes, " outcomes"));
     }
   }
   if (wrong.empty()) return "";

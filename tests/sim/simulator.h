@@ -30,6 +30,9 @@ class Simulator {
   SimTrainer& AddTrainer(uint32_t node, uint32_t ledger_row,
                          const std::function<void(TrainerOptions*)>& change);
 
+  // From now on frames and calls are lost with these chances.
+  void Lose(double frames, double calls);
+
   // Time goes on by `time`, until `done` (true), or until the end of `limit` (false).
   void RunFor(absl::Duration time);
   bool RunUntil(const std::function<bool()>& done, absl::Duration limit);

@@ -151,8 +151,8 @@ bool SimTrainer::TryTakeSlot() {
 void SimTrainer::WriteSnapshot() {
   process_.PostToSelf(world_->options.publish_time, [this] {
     arena_->snapshots[pending_.slot] = weights_;
-    arena_->words[pending_.slot] = SlotWord(
-        Value(pending_.round), IsLockstep() ? SlotState::kHeld : SlotState::kReadable);
+    arena_->words[pending_.slot] =
+        SlotWord(Value(pending_.round), IsLockstep() ? SlotState::kHeld : SlotState::kReadable);
     pending_.published = true;
     newest_round_ = pending_.round;
     Ring(Published{attach_, pending_.round, SlotId{pending_.slot}});
@@ -168,9 +168,7 @@ void SimTrainer::Skip() {
   AfterPublish();
 }
 
-void SimTrainer::AfterPublish() {
-  IsLockstep() && pending_.published ? Collect() : NextStep();
-}
+void SimTrainer::AfterPublish() { IsLockstep() && pending_.published ? Collect() : NextStep(); }
 
 void SimTrainer::Collect() {
   Ring(CollectRequested{attach_, pending_.round});

@@ -95,8 +95,7 @@ class SimTrainer final : public AttachedTrainer {
   void GiveUpCollect();
   void Mix();
   void FinishMix(const std::vector<SimArena::InboxBuffer>& seen);
-  MixedRow MixRow(uint32_t segment, const SimArena::InboxBuffer& seen,
-                  MixedSegmentResult* result);
+  MixedRow MixRow(uint32_t segment, const SimArena::InboxBuffer& seen, MixedSegmentResult* result);
   void AfterMix();
   void NextStep();
   void Detach();

@@ -24,7 +24,7 @@ struct World {
         ledger(trainers, options.segments),
         rng(Hash64({options.seed, 1})) {}
 
-  const SimOptions options;
+  SimOptions options;  // the chances of loss may change on the way
   EventQueue queue;
   Ledger ledger;
   CounterRng rng;  // of the network
