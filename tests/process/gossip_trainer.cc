@@ -24,7 +24,7 @@ struct Settings {
   std::string result_file;
   uint64_t parameters = 2000;
   uint64_t replica = 0;
-  uint64_t steps = 0;  // 0: until standard input ends
+  uint64_t steps = 0;  // 0, or paced: until standard input ends
   uint64_t update_seed = 1;
   uint64_t stall_ms_max = 0;
   uint64_t step_ms = 0;
@@ -49,12 +49,11 @@ void SleepMs(uint64_t ms) { std::this_thread::sleep_for(std::chrono::millisecond
 
 // Whether another step is wanted.
 bool MayStep(const Settings& settings, uint64_t step) {
-  if (settings.steps > 0 && step > settings.steps) return false;
   if (settings.paced) {
     char byte = 0;
     return read(STDIN_FILENO, &byte, 1) == 1;
   }
-  if (settings.steps > 0) return true;
+  if (settings.steps > 0) return step <= settings.steps;
   fd_set readable;
   FD_ZERO(&readable);
   FD_SET(STDIN_FILENO, &readable);
