@@ -1,7 +1,10 @@
 // Identities as text, and those derived from names.
 #include "daemon/core/ids.h"
 
+#include <algorithm>
+
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/core/hash.h"
@@ -12,7 +15,9 @@ namespace {
 template <typename Id>
 absl::StatusOr<Id> ParseId(absl::string_view text) {
   Id id;
-  if (text.size() != 32 || !absl::SimpleHexAtoi(text.substr(0, 16), &id.high) ||
+  // SimpleHexAtoi alone would also take spaces and "0x".
+  const bool digits = std::all_of(text.begin(), text.end(), absl::ascii_isxdigit);
+  if (text.size() != 32 || !digits || !absl::SimpleHexAtoi(text.substr(0, 16), &id.high) ||
       !absl::SimpleHexAtoi(text.substr(16), &id.low)) {
     return absl::InvalidArgumentError(
         absl::StrCat("\"", text, "\" is not an id: 32 hexadecimal digits are needed"));

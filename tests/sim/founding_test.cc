@@ -73,15 +73,17 @@ TEST(Founding, WhoIsReleasedLaterLosesNothing) {
 
 // More trainers than replicas_min come: those in time are founders, the rest are told.
 TEST(Founding, MoreThanNeededEndWithOneView) {
-  for (uint64_t seed = 1; seed <= 50; ++seed) {
+  for (uint64_t seed = 1; seed <= (getenv("S") ? 1000 : 100); ++seed) {
     SimOptions options = Mesh(9, seed);
     options.run.replicas_min = 4;
-    options.attach_spread = absl::Milliseconds(seed % 7);
-    options.control_jitter = absl::Milliseconds(seed % 4);
+    options.attach_spread = absl::Milliseconds(seed % 7 * 5);
+    options.control_jitter = absl::Milliseconds(getenv("J")?atoi(getenv("J")):seed % 5 * 10);
     Simulator simulator(options);
-    simulator.StartAll();
+    simulator.StartNodes();
+    if (seed % 2 == 0) simulator.RunFor(absl::Seconds(2));
+    simulator.AttachAll();
     ASSERT_TRUE(simulator.RunUntil([&] { return AllSettled(simulator); }, absl::Seconds(40)));
-    simulator.RunFor(absl::Milliseconds(20));
+    simulator.RunFor(absl::Milliseconds(500));
     ExpectOneView(simulator, "run");
     uint32_t founders = 0;
     for (uint32_t k = 0; k < 9; ++k) {

@@ -56,7 +56,15 @@ SimTrainer& Simulator::AddTrainer(uint32_t node, uint32_t ledger_row,
 }
 
 void Simulator::StartAll() {
+  StartNodes();
+  AttachAll();
+}
+
+void Simulator::StartNodes() {
   for (auto& node : nodes_) node->Start();
+}
+
+void Simulator::AttachAll() {
   for (auto& trainer : trainers_) {
     if (trainer->state() != TrainerState::kNew) continue;
     world_->queue.After(world_->Draw(absl::ZeroDuration(), world_->options.attach_spread),

@@ -25,6 +25,9 @@ class Simulator {
 
   // All nodes come up at once; each trainer attaches at a random time within attach_spread.
   void StartAll();
+  // The two halves of it.
+  void StartNodes();
+  void AttachAll();
   // A trainer on `node` beyond those of the options; not attached. `change` may edit what it asks
   // for. Its mixes are in the ledger where `ledger_row` says.
   SimTrainer& AddTrainer(uint32_t node, uint32_t ledger_row,

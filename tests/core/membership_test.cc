@@ -1,0 +1,187 @@
+// Who is there, who is silent, and when they are asked.
+#include "daemon/core/membership.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace weightmesh {
+namespace {
+
+constexpr absl::Duration kInterval = absl::Seconds(1);
+
+NodeInfo Info(uint32_t k) {
+  return NodeInfo{NodeId{1, k}, 100 + k, absl::StrCat("node", k, ":7070"), "test"};
+}
+
+SyncMessage From(uint32_t k, const std::vector<uint32_t>& knows = {}) {
+  SyncMessage message;
+  message.self = Info(k);
+  for (uint32_t other : knows) message.nodes.push_back(Info(other));
+  return message;
+}
+
+class MembershipTest : public testing::Test {
+ protected:
+  explicit MembershipTest(std::vector<std::string> seeds = {"node9:7070"})
+      : membership_(MembershipOptions{Info(0), std::move(seeds), kInterval, 5}, now_) {}
+
+  // Addresses that the tick syncs with, sorted.
+  std::vector<std::string> Tick() {
+    Actions actions;
+    membership_.Tick(now_, &actions);
+    std::vector<std::string> addresses;
+    for (const Action& action : actions) addresses.push_back(std::get<Sync>(action).address);
+    std::sort(addresses.begin(), addresses.end());
+    return addresses;
+  }
+
+  absl::Time now_ = absl::UnixEpoch();
+  Membership membership_;
+};
+
+using Addresses = std::vector<std::string>;
+
+TEST_F(MembershipTest, SeedsAreAskedForEver) {
+  for (int k = 0; k < 20; ++k) {
+    EXPECT_EQ(Tick(), Addresses{"node9:7070"}) << k;
+    EXPECT_EQ(Tick(), Addresses{}) << "one at a time";
+    EXPECT_TRUE(membership_.SyncFailed(now_, "node9:7070").empty());
+    EXPECT_EQ(membership_.next_deadline(), now_ + kInterval);
+    now_ += kInterval;
+  }
+}
+
+TEST_F(MembershipTest, ASeedThatIsOneselfIsNotAskedAgain) {
+  Tick();
+  membership_.SyncAnswered(now_, "node9:7070", Info(0));
+  now_ += 10 * kInterval;
+  EXPECT_EQ(Tick(), Addresses{});
+  EXPECT_EQ(membership_.next_deadline(), absl::InfiniteFuture());
+}
+
+TEST_F(MembershipTest, NodesAreLearntFromOthersAndAskedAtOnce) {
+  Tick();
+  membership_.Learn(now_, From(9, {0, 1, 2}));
+  membership_.SyncAnswered(now_, "node9:7070", Info(9));
+  EXPECT_EQ(membership_.peers().size(), 3u) << "oneself is no peer";
+  EXPECT_EQ(Tick(), (Addresses{"node1:7070", "node2:7070", "node9:7070"}));
+  EXPECT_FALSE(membership_.Find(NodeId{1, 1})->silent);
+}
+
+TEST_F(MembershipTest, TheNumberOfNodesIsLimited) {
+  membership_.Learn(now_, From(9, {1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(membership_.peers().size(), 4u);  // and oneself: nodes_max is 5
+}
+
+TEST_F(MembershipTest, OnlyANodeItselfTellsOfItsSession) {
+  membership_.Learn(now_, From(1));
+  SyncMessage hearsay = From(2);
+  hearsay.nodes.push_back(Info(1));
+  hearsay.nodes[0].session = 7;
+  membership_.Learn(now_, hearsay);
+  EXPECT_EQ(membership_.Find(NodeId{1, 1})->info.session, 101u);
+  SyncMessage first_hand = From(1);
+  first_hand.self.session = 8;
+  membership_.Learn(now_, first_hand);
+  EXPECT_EQ(membership_.Find(NodeId{1, 1})->info.session, 8u);
+}
+
+TEST_F(MembershipTest, AFailedSyncSilencesWhomNothingWasHeardOfMeanwhile) {
+  membership_.Learn(now_, From(1));
+  Tick();
+  now_ += absl::Milliseconds(500);
+  membership_.Heard(now_, NodeId{1, 1});
+  EXPECT_TRUE(membership_.SyncFailed(now_, "node1:7070").empty()) << "its pulls came through";
+  now_ += kInterval;
+  Tick();
+  now_ += kInterval;
+  EXPECT_EQ(membership_.SyncFailed(now_, "node1:7070"), std::vector<NodeId>{(NodeId{1, 1})});
+}
+
+TEST_F(MembershipTest, AFailedProbeToo) {
+  membership_.Learn(now_, From(1));
+  Actions actions;
+  membership_.ProbeNow(now_, NodeId{1, 1}, absl::Seconds(1), &actions);
+  membership_.ProbeNow(now_, NodeId{1, 1}, absl::Seconds(1), &actions);
+  EXPECT_EQ(actions.size(), 1u) << "one at a time";
+  now_ += absl::Milliseconds(500);
+  membership_.Heard(now_, NodeId{1, 1});
+  EXPECT_FALSE(membership_.ProbeFailed(NodeId{1, 1}));
+  now_ += absl::Milliseconds(500);
+  membership_.ProbeNow(now_, NodeId{1, 1}, absl::Seconds(1), &actions);
+  EXPECT_EQ(actions.size(), 2u);
+  EXPECT_TRUE(membership_.ProbeFailed(NodeId{1, 1}));
+}
+
+TEST_F(MembershipTest, SilenceIsToldOnceAndEndsWithAnySign) {
+  membership_.Learn(now_, From(1));
+  EXPECT_TRUE(membership_.MarkSilent(NodeId{1, 1}, "no answer"));
+  EXPECT_FALSE(membership_.MarkSilent(NodeId{1, 1}, "no answer"));
+  EXPECT_EQ(membership_.Find(NodeId{1, 1})->silent_reason, "no answer");
+  EXPECT_TRUE(membership_.Heard(now_, NodeId{1, 1}));
+  EXPECT_FALSE(membership_.Heard(now_, NodeId{1, 1}));
+  EXPECT_FALSE(membership_.Heard(now_, NodeId{5, 5})) << "unknown";
+}
+
+TEST_F(MembershipTest, NewsComeSoonButNotInAFlood) {
+  membership_.Learn(now_, From(1));
+  Tick();
+  membership_.SyncSoon(now_);
+  EXPECT_EQ(Tick(), Addresses{}) << "a sync is open";
+  now_ += absl::Milliseconds(3);
+  membership_.SyncAnswered(now_, "node1:7070", Info(1));
+  EXPECT_EQ(membership_.next_deadline(), now_ + absl::Milliseconds(7));
+  now_ = membership_.next_deadline();
+  EXPECT_EQ(Tick(), Addresses{"node1:7070"});
+}
+
+TEST_F(MembershipTest, ANodeWithANewAddressIsAskedThere) {
+  membership_.Learn(now_, From(1));
+  Tick();  // the sync with the former address is never matched to the node
+  SyncMessage moved = From(1);
+  moved.self.control_address = "elsewhere:7070";
+  membership_.Learn(now_, moved);
+  membership_.SyncFailed(now_, "node1:7070");
+  now_ += kInterval;
+  const Addresses asked = Tick();
+  EXPECT_EQ(std::count(asked.begin(), asked.end(), "elsewhere:7070"), 1);
+}
+
+TEST_F(MembershipTest, WhoeverGaveItsAddressToAnotherIsNamed) {
+  membership_.Learn(now_, From(1));
+  Tick();
+  NodeInfo replacement = Info(1);
+  replacement.node_id = NodeId{1, 77};
+  EXPECT_EQ(membership_.SyncAnswered(now_, "node1:7070", replacement),
+            std::vector<NodeId>{(NodeId{1, 1})});
+  EXPECT_TRUE(membership_.SyncAnswered(now_, "node1:7070", Info(1)).empty());
+}
+
+TEST_F(MembershipTest, ALinkBelongsToASession) {
+  membership_.Learn(now_, From(1));
+  Actions actions;
+  membership_.ConnectNow(now_, NodeId{1, 1}, &actions);
+  membership_.ConnectNow(now_, NodeId{1, 1}, &actions);
+  ASSERT_EQ(actions.size(), 1u);
+  membership_.LinkFailed(now_, NodeId{1, 1});
+  membership_.ConnectNow(now_, NodeId{1, 1}, &actions);
+  EXPECT_EQ(actions.size(), 1u) << "not again at once";
+  now_ += absl::Milliseconds(500);
+  membership_.ConnectNow(now_, NodeId{1, 1}, &actions);
+  EXPECT_EQ(actions.size(), 2u);
+  membership_.LinkReady(NodeId{1, 1}, 101);
+  EXPECT_TRUE(membership_.IsLinked(NodeId{1, 1}));
+  SyncMessage restarted = From(1);
+  restarted.self.session = 5;
+  membership_.Learn(now_, restarted);
+  EXPECT_FALSE(membership_.IsLinked(NodeId{1, 1}));
+  membership_.LinkReady(NodeId{1, 1}, 5);
+  membership_.LinkCut(NodeId{1, 1});
+  EXPECT_FALSE(membership_.IsLinked(NodeId{1, 1}));
+}
+
+}  // namespace
+}  // namespace weightmesh

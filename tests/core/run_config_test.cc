@@ -1,0 +1,161 @@
+// What founders agree on: validation, digest, the difference in words, the derived times.
+#include "daemon/core/run_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <set>
+#include <string>
+
+#include "daemon/core/round_clock.h"
+#include "daemon/core/run.h"
+
+namespace weightmesh {
+namespace {
+
+using testing::HasSubstr;
+
+FoundingRecord Record() {
+  FoundingRecord record;
+  record.config.seed = 42;
+  record.config.replicas_min = 4;
+  record.parameters = 1000;
+  record.segments = 18;
+  record.schema_digest = Digest{1, 2};
+  record.weights_digest = Digest{3, 4};
+  record.start_round = Round{5};
+  return record;
+}
+
+TEST(RunConfig, RangesAreChecked) {
+  EXPECT_TRUE(ValidateRunConfig({}).ok());
+  struct Case {
+    std::function<void(RunConfig*)> change;
+    const char* field;
+  };
+  const Case cases[] = {
+      {[](RunConfig* config) { config->alpha = 0; }, "RunConfig.alpha is 0"},
+      {[](RunConfig* config) { config->alpha = 1.5; }, "RunConfig.alpha is 1.5"},
+      {[](RunConfig* config) { config->alpha = std::nan(""); }, "RunConfig.alpha is nan"},
+      {[](RunConfig* config) { config->round_deadline = absl::Milliseconds(9); },
+       "RunConfig.round_deadline_ms is 9"},
+      {[](RunConfig* config) { config->round_deadline = absl::Hours(2); },
+       "RunConfig.round_deadline_ms is 7200000"},
+      {[](RunConfig* config) { config->replicas_min = 0; }, "RunConfig.replicas_min is 0"},
+      {[](RunConfig* config) { config->replicas_min = 5000; }, "RunConfig.replicas_min is 5000"},
+  };
+  for (const Case& c : cases) {
+    RunConfig config;
+    c.change(&config);
+    const absl::Status status = ValidateRunConfig(config);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr(c.field));
+  }
+  RunConfig config;
+  config.alpha = 1;
+  config.round_deadline = absl::Milliseconds(10);
+  config.replicas_min = 4096;
+  EXPECT_TRUE(ValidateRunConfig(config).ok());
+}
+
+TEST(FoundingRecord, DigestVectors) {
+  EXPECT_EQ(FoundingDigest(Record()).ToString(), "6a68f5008555e5c8bf972e6c722e79f0");
+  EXPECT_EQ(FoundingDigest({}).ToString(), "2d29046e6b0133543d6ad500a84949b6");
+}
+
+TEST(FoundingRecord, EveryFieldCountsAndIsNamed) {
+  struct Case {
+    std::function<void(FoundingRecord*)> change;
+    const char* difference;
+  };
+  const Case cases[] = {
+      {[](FoundingRecord* r) { r->config.seed = 7; }, "RunConfig.seed is 7 here and 42 in the run"},
+      {[](FoundingRecord* r) { r->config.schedule = ScheduleKind::kExponential; },
+       "RunConfig.schedule is exponential here and hash_cycle in the run"},
+      {[](FoundingRecord* r) { r->config.mode = Mode::kOverlap; },
+       "RunConfig.mode is overlap here and lockstep in the run"},
+      {[](FoundingRecord* r) { r->config.wire = WireFormat::kBf16; },
+       "RunConfig.wire is bf16 here and fp32 in the run"},
+      {[](FoundingRecord* r) { r->config.alpha = 0.25; },
+       "RunConfig.alpha is 0.25 here and 0.5 in the run"},
+      {[](FoundingRecord* r) { r->config.round_deadline = absl::Milliseconds(1500); },
+       "RunConfig.round_deadline is 1.5s here and 5s in the run"},
+      {[](FoundingRecord* r) { r->config.replicas_min = 5; },
+       "RunConfig.replicas_min is 5 here and 4 in the run"},
+      {[](FoundingRecord* r) { r->parameters = 1001; },
+       "the number of parameters is 1001 here and 1000 in the run"},
+      {[](FoundingRecord* r) { r->segments = 17; },
+       "the number of segments is 17 here and 18 in the run"},
+      {[](FoundingRecord* r) { r->schema_digest.low = 9; }, "the schema"},
+      {[](FoundingRecord* r) { r->start_round = Round{6}; },
+       "start_round is 6 here and 5 in the run"},
+      {[](FoundingRecord* r) { r->weights_digest.low = 9; }, "the initial weights differ"},
+      {[](FoundingRecord* r) { r->weights_digest = {}; },
+       "allow_different_init is 1 here and 0 in the run"},
+  };
+  std::set<Digest> digests = {FoundingDigest(Record())};
+  for (const Case& c : cases) {
+    FoundingRecord changed = Record();
+    c.change(&changed);
+    EXPECT_THAT(DescribeDifference(changed, Record()), HasSubstr(c.difference));
+    EXPECT_TRUE(digests.insert(FoundingDigest(changed)).second) << c.difference;
+  }
+  EXPECT_EQ(DescribeDifference(Record(), Record()), "");
+}
+
+TEST(DerivedTimes, FollowFromTheDeadlineAndTheMedianRound) {
+  struct Row {
+    Mode mode;
+    int64_t deadline_ms;
+    int64_t median_ms;
+    int64_t probe_timeout_ms;
+    int64_t overlap_grace_ms;
+    int64_t publish_wait_ms;
+  };
+  const Row rows[] = {
+      {Mode::kLockstep, 5000, 0, 1000, 500, 5000},    {Mode::kLockstep, 1000, 0, 200, 100, 1000},
+      {Mode::kLockstep, 200, 0, 100, 20, 200},        {Mode::kLockstep, 10, 0, 10, 1, 10},
+      {Mode::kLockstep, 60000, 0, 1000, 6000, 60000}, {Mode::kOverlap, 5000, 0, 1000, 500, 500},
+      {Mode::kOverlap, 5000, 200, 1000, 20, 20},      {Mode::kOverlap, 1000, 60000, 200, 100, 100},
+  };
+  for (const Row& row : rows) {
+    RunConfig config;
+    config.mode = row.mode;
+    config.round_deadline = absl::Milliseconds(row.deadline_ms);
+    const DerivedTimes times = DeriveTimes(config, absl::Milliseconds(row.median_ms));
+    EXPECT_EQ(times.round_deadline, config.round_deadline);
+    EXPECT_EQ(times.probe_timeout, absl::Milliseconds(row.probe_timeout_ms));
+    EXPECT_EQ(times.overlap_grace, absl::Milliseconds(row.overlap_grace_ms));
+    EXPECT_EQ(times.publish_wait, absl::Milliseconds(row.publish_wait_ms));
+    EXPECT_LE(times.probe_timeout, times.round_deadline);
+    EXPECT_LE(times.overlap_grace, times.round_deadline);
+  }
+}
+
+TEST(RoundClock, MedianOfTheLast32) {
+  RoundClock clock;
+  EXPECT_EQ(clock.Median(), absl::ZeroDuration());
+  clock.Add(absl::Milliseconds(7));
+  EXPECT_EQ(clock.Median(), absl::Milliseconds(7));
+  clock.Add(absl::Milliseconds(1000));
+  clock.Add(absl::Milliseconds(8));
+  EXPECT_EQ(clock.Median(), absl::Milliseconds(8));
+  for (int k = 0; k < 16; ++k) clock.Add(absl::Milliseconds(20));
+  EXPECT_EQ(clock.Median(), absl::Milliseconds(20));
+  for (int k = 0; k < 32; ++k) clock.Add(absl::Milliseconds(5));
+  EXPECT_EQ(clock.Median(), absl::Milliseconds(5));
+}
+
+TEST(RunState, RefusesImplausibleRounds) {
+  weightmesh::Run run("run", Record());
+  EXPECT_EQ(run.newest_round(), Round{5});
+  EXPECT_TRUE(run.Observe(Round{5 + kRoundJumpMax}));
+  EXPECT_FALSE(run.Observe(Round{6 + 2 * kRoundJumpMax}));
+  EXPECT_EQ(run.newest_round(), Round{5 + kRoundJumpMax});
+  EXPECT_TRUE(run.Observe(Round{3}));
+  EXPECT_EQ(run.newest_round(), Round{5 + kRoundJumpMax});
+}
+
+}  // namespace
+}  // namespace weightmesh
