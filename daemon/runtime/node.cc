@@ -150,12 +150,12 @@ void Node::Impl::Stop() {
     server_->SetServing(false);
     server_->Shutdown(kShutdownGrace);
   }
-  peers_.reset();
   if (core_thread_.joinable()) {
     executor_->Post([this] { trainers_->Stop(); });
     executor_->Stop();
     core_thread_.join();
   }
+  peers_.reset();  // after the core, which asks it; what it still answers is not posted any more
   if (trainers_ != nullptr) trainers_->Stop();
   if (data_plane_ != nullptr) data_plane_->Stop();
 }
