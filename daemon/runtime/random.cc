@@ -1,4 +1,4 @@
-// getrandom(2).
+// Random bits, from getrandom(2).
 #include "daemon/runtime/random.h"
 
 #include <sys/random.h>
