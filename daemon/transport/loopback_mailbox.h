@@ -127,7 +127,7 @@ class Mailbox {
   // Waits until there are messages, and swaps them with `batch`, which must be empty.
   void WaitAndTake(std::vector<Message>* batch) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     std::unique_lock<std::mutex> lock(mutex_.native());
-    arrived_.wait(lock, [this] { return !messages_.empty(); });
+    while (messages_.empty()) arrived_.wait(lock);
     messages_.swap(*batch);
   }
 
