@@ -3,34 +3,22 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <system_error>
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "daemon/core/check.h"
+#include "daemon/runtime/random.h"
 
 namespace weightmesh {
 namespace {
 
 constexpr size_t kNodeIdFileBytesMax = 256;
-
-void FillRandom(void* bytes, size_t size) {
-  size_t filled = 0;
-  while (filled < size) {
-    const ssize_t got = getrandom(static_cast<char*>(bytes) + filled, size - filled, 0);
-    WEIGHTMESH_CHECK(got > 0 || errno == EINTR, "getrandom failed");
-    if (got > 0) filled += static_cast<size_t>(got);
-  }
-}
 
 absl::Status Failed(absl::string_view what, const std::string& path) {
   return absl::ErrnoToStatus(errno, absl::StrCat(what, " ", path));
@@ -95,21 +83,6 @@ absl::Status WriteNodeId(const std::string& folder, NodeId id) {
 
 }  // namespace
 
-NodeId RandomNodeId() {
-  NodeId id;
-  while (id.IsZero()) {
-    FillRandom(&id.high, sizeof(id.high));
-    FillRandom(&id.low, sizeof(id.low));
-  }
-  return id;
-}
-
-SessionId RandomSessionId() {
-  SessionId session = 0;
-  while (session == 0) FillRandom(&session, sizeof(session));
-  return session;
-}
-
 absl::StatusOr<std::unique_ptr<StateDirectory>> StateDirectory::Open(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
@@ -123,7 +96,7 @@ absl::StatusOr<std::unique_ptr<StateDirectory>> StateDirectory::Open(const std::
   absl::StatusOr<NodeId> id = ReadNodeId(path + "/node_id");
   const bool is_new = absl::IsNotFound(id.status());
   if (is_new) {
-    id = RandomNodeId();
+    id = NodeId{RandomBits(), RandomBits()};
     if (absl::Status status = WriteNodeId(path, *id); !status.ok()) return status;
   }
   if (!id.ok()) return id.status();

@@ -1,5 +1,5 @@
-// StateDirectory: what a daemon keeps on disk, its node_id, and the lock that keeps others out; and
-// random identities. Opened once at start, on the main thread.
+// StateDirectory: what a daemon keeps on disk, its node_id, and the lock that keeps others out.
+// Opened once at start, on the main thread.
 #pragma once
 
 #include <memory>
@@ -10,10 +10,6 @@
 #include "daemon/mem/file_descriptor.h"
 
 namespace weightmesh {
-
-// From the kernel's generator; never zero.
-NodeId RandomNodeId();
-SessionId RandomSessionId();
 
 class StateDirectory {
  public:

@@ -113,6 +113,8 @@ absl::Status Cluster::StartTrainers() {
                          options_.mode,
                          "--seed",
                          absl::StrCat(options_.seed),
+                         "--pace-ms",
+                         absl::StrCat(options_.pace_ms),
                          "--socket",
                          SocketPath(replica),
                          "--result",

@@ -58,10 +58,11 @@ Demo::Demo(const Options& options, const std::string& work_dir, Interrupt* inter
       track_(options.nodes, options.rounds) {}
 
 absl::Status Demo::Run() {
-  screen_->Say(absl::StrCat("Starting ", options_.nodes, " daemons and ", options_.nodes,
-                            " trainers (", options_.schedule, ", ", options_.mode, ", wire ",
-                            options_.wire, ", ", options_.segments, " segments); logs in ",
-                            work_dir_));
+  const std::string pace =
+      options_.pace_ms == 0 ? "" : absl::StrCat(", at least ", options_.pace_ms, " ms a round");
+  screen_->Say(absl::StrCat("Starting daemons and trainers, ", options_.nodes, " each (",
+                            options_.schedule, ", ", options_.mode, ", wire ", options_.wire, ", ",
+                            options_.segments, " segments", pace, "); logs in ", work_dir_));
   if (absl::Status status = cluster_.StartDaemons(); !status.ok()) return status;
   if (absl::Status status = cluster_.StartTrainers(); !status.ok()) return status;
   Watch watch(cluster_.addresses());
@@ -162,7 +163,11 @@ absl::Status Demo::Score(Report* report) {
     screen_->Say("Training the same with exact averaging, and with no communication ...");
   }
   std::vector<std::string> weights;
-  for (int k = 0; k < options_.nodes; ++k) weights.push_back(cluster_.WeightsFile(k));
+  for (int k = 0; k < options_.nodes; ++k) {
+    if (!report->replicas[static_cast<size_t>(k)].daemon_killed || options_.nodes == 1) {
+      weights.push_back(cluster_.WeightsFile(k));
+    }
+  }
   Baselines baselines(options_, work_dir_);
   if (absl::Status status = baselines.Start(weights); !status.ok()) return status;
   while (baselines.Running()) {

@@ -8,7 +8,7 @@ namespace weightmesh::demo {
 namespace {
 
 constexpr double kRateWindowSeconds = 1.0;
-constexpr double kFractionForEstimate = 0.02;
+constexpr double kSecondsForEstimate = 0.5;
 
 const char* StateInWords(v1::ReplicaState state) {
   switch (state) {
@@ -112,25 +112,32 @@ MeshTrack::MeshTrack(int replicas, uint64_t rounds_total) : rounds_total_(rounds
 void MeshTrack::Update(double now, const std::vector<std::optional<v1::Stats>>& stats) {
   for (size_t k = 0; k < replicas_.size(); ++k) {
     replicas_[k].Update(now, stats.at(k));
-    if (replicas_[k].row().steps > 0 && !first_round_at_.has_value()) first_round_at_ = now;
   }
+  if (!first_seen_at_.has_value() && CommonRound() > 0) {
+    first_seen_at_ = now;
+    first_seen_round_ = CommonRound();
+  }
+}
+
+uint64_t MeshTrack::CommonRound() const {
+  std::optional<uint64_t> least;
+  for (const ReplicaTrack& replica : replicas_) {
+    const ReplicaRow& row = replica.row();
+    if (row.counts) least = std::min(least.value_or(row.steps), row.steps);
+  }
+  return std::min(least.value_or(0), rounds_total_);
 }
 
 MeshView MeshTrack::View(double now) const {
   MeshView view;
   view.rounds_total = rounds_total_;
-  std::optional<uint64_t> least;
-  for (const ReplicaTrack& replica : replicas_) {
-    view.rows.push_back(replica.row());
-    if (!replica.row().counts) continue;
-    least = std::min(least.value_or(replica.row().steps), replica.row().steps);
-  }
-  view.round = std::min(least.value_or(0), rounds_total_);
-  if (!first_round_at_.has_value()) return view;
-  view.seconds = now - *first_round_at_;
-  const double fraction = static_cast<double>(view.round) / static_cast<double>(rounds_total_);
-  if (fraction >= kFractionForEstimate) {
-    view.seconds_left = view.seconds * (1 - fraction) / fraction;
+  for (const ReplicaTrack& replica : replicas_) view.rows.push_back(replica.row());
+  view.round = CommonRound();
+  if (!first_seen_at_.has_value()) return view;
+  view.seconds = now - *first_seen_at_;
+  if (view.seconds >= kSecondsForEstimate && view.round > first_seen_round_) {
+    const double pace = static_cast<double>(view.round - first_seen_round_) / view.seconds;
+    view.seconds_left = static_cast<double>(rounds_total_ - view.round) / pace;
   }
   return view;
 }

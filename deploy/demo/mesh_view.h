@@ -81,9 +81,14 @@ class MeshTrack {
   const std::vector<ReplicaTrack>& replicas() const { return replicas_; }
 
  private:
+  // That all counting replicas have reached.
+  uint64_t CommonRound() const;
+
   const uint64_t rounds_total_;
   std::vector<ReplicaTrack> replicas_;
-  std::optional<double> first_round_at_;
+  // When the first round was seen, and how far all were then: the pace is measured from there.
+  std::optional<double> first_seen_at_;
+  uint64_t first_seen_round_ = 0;
 };
 
 }  // namespace weightmesh::demo

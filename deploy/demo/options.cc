@@ -14,6 +14,7 @@ namespace {
 constexpr int kExitUsage = 2;
 constexpr int64_t kRoundsMax = 10'000'000;
 constexpr int64_t kSegmentsMax = 4096;
+constexpr int64_t kPaceMsMax = 60'000;
 
 constexpr char kDescription[] =
     "weightmesh_demo: starts daemons and trainers on this machine, joins them to a mesh, trains a\n"
@@ -58,6 +59,10 @@ void AddTraining(CLI::App* app, Options* options) {
   app->add_option("--seed", options->seed, "Of weights, shards, batches and schedule")
       ->check(seeds)
       ->capture_default_str();
+  app->add_option("--pace-ms", options->pace_ms,
+                  "Least time of a round: with several processes a core, a step of this small "
+                  "model is too short to overlap with a pull [0; with --mode overlap 20]")
+      ->check(CLI::Range(int64_t{0}, kPaceMsMax));
 }
 
 void AddRunning(CLI::App* app, Options* options, std::string* kill, std::string* output) {
@@ -137,6 +142,7 @@ ParsedOptions ParseOptions(int argc, const char* const* argv, const std::string&
     app.parse(argc, argv);
     const std::string conflict = Conflict(kill, &options);
     if (!conflict.empty()) throw CLI::ValidationError(conflict);
+    if (options.mode == "overlap" && app.count("--pace-ms") == 0) options.pace_ms = kOverlapPaceMs;
   } catch (const CLI::ParseError& error) {  // CLI11's way to end, good or bad
     std::ostringstream out, err;
     const bool good = app.exit(error, out, err) == 0;

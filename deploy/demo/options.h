@@ -10,6 +10,10 @@ namespace weightmesh::demo {
 // Replicas of one demo. The trainer shares a batch of 2,048 among them.
 constexpr int kNodesMax = 64;
 
+// This model's step takes a few milliseconds, less than processes that share two cores need to hear
+// of each other: a pull has no round to overlap with. So the demo paces overlap by default.
+constexpr uint64_t kOverlapPaceMs = 20;
+
 // --kill K@ROUND: daemon `node` is killed when its replica reaches `round`.
 struct Kill {
   int node = 0;
@@ -24,6 +28,8 @@ struct Options {
   std::string wire = "fp32";
   std::string mode = "lockstep";
   uint64_t seed = 1;
+  // Least time of a round, in milliseconds. By default 0 in lockstep, kOverlapPaceMs in overlap.
+  uint64_t pace_ms = 0;
   std::optional<Kill> kill;
   bool keep_running = false;
   bool json = false;

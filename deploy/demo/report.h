@@ -37,14 +37,14 @@ struct AloneReport {
 struct Report {
   Options options;
   std::vector<ReplicaReport> replicas;
-  double mean_model_accuracy = 0;
+  double mean_model_accuracy = 0;  // of the model that is the mean of those of MeanAccuracy
   std::optional<double> all_reduce_accuracy;
   std::optional<AloneReport> alone;
   double training_seconds = 0;  // of the slowest replica
   std::string work_dir;         // where the logs are
 };
 
-// Mean of the replicas' own accuracies.
+// Mean of the own accuracies of the replicas whose daemon was not killed; of all, if each was.
 double MeanAccuracy(const Report& report);
 
 // Replicas that trained alone although nobody killed their daemon: then the demo has failed.

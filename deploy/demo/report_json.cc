@@ -37,6 +37,7 @@ void FillOptions(const Options& options, Struct* object) {
   Set("schedule", options.schedule, object);
   Set("wire", options.wire, object);
   Set("mode", options.mode, object);
+  Set("pace_ms", options.pace_ms, object);
   // A string: a seed may need all its bits.
   Set("seed", std::to_string(options.seed), object);
   if (!options.kill.has_value()) return;

@@ -10,7 +10,16 @@ namespace {
 
 std::string Percent(double share) { return absl::StrFormat("%6.2f %%", 100 * share); }
 
+// Replicas whose daemon was not killed.
+size_t SurvivorCount(const Report& report) {
+  return static_cast<size_t>(
+      std::count_if(report.replicas.begin(), report.replicas.end(),
+                    [](const ReplicaReport& replica) { return !replica.daemon_killed; }));
+}
+
 std::string AccuracyText(const Report& report) {
+  const size_t survivors = SurvivorCount(report);
+  const bool some_killed = survivors > 0 && survivors < report.replicas.size();
   std::string text = "Test accuracy, rows 16,001-20,000 of UCI Letter\n";
   for (size_t k = 0; k < report.replicas.size(); ++k) {
     const ReplicaReport& replica = report.replicas[k];
@@ -20,8 +29,11 @@ std::string AccuracyText(const Report& report) {
                                                                  : ""));
   }
   absl::StrAppend(
-      &text, absl::StrFormat("  mean of these        %s\n", Percent(MeanAccuracy(report))),
-      absl::StrFormat("  the mean model       %s\n", Percent(report.mean_model_accuracy)));
+      &text,
+      absl::StrFormat("  %-20s %s\n", some_killed ? "mean of the others" : "mean of these",
+                      Percent(MeanAccuracy(report))),
+      absl::StrFormat("  %-20s %s\n", some_killed ? "their mean model" : "the mean model",
+                      Percent(report.mean_model_accuracy)));
   if (report.all_reduce_accuracy.has_value()) {
     absl::StrAppend(&text, absl::StrFormat("  exact averaging      %s   all gradients averaged in "
                                            "each round\n",
@@ -92,9 +104,13 @@ std::string Quoted(const std::string& word) {
 }  // namespace
 
 double MeanAccuracy(const Report& report) {
+  const bool all = SurvivorCount(report) == 0;
   double sum = 0;
-  for (const ReplicaReport& replica : report.replicas) sum += replica.accuracy;
-  return report.replicas.empty() ? 0 : sum / static_cast<double>(report.replicas.size());
+  for (const ReplicaReport& replica : report.replicas) {
+    if (all || !replica.daemon_killed) sum += replica.accuracy;
+  }
+  const size_t count = all ? report.replicas.size() : SurvivorCount(report);
+  return count == 0 ? 0 : sum / static_cast<double>(count);
 }
 
 std::vector<int> Deserted(const Report& report) {

@@ -31,7 +31,7 @@ std::string Bar(const MeshView& view) {
 std::string Left(const MeshView& view) {
   if (view.round >= view.rounds_total) return "done";
   if (view.seconds_left.has_value()) return absl::StrCat(InWords(*view.seconds_left), " left");
-  return view.round == 0 ? "starting" : "";
+  return view.round == 0 ? "starting" : "under way";
 }
 
 std::string Loss(const std::optional<double>& loss) {

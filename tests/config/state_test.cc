@@ -27,6 +27,9 @@ TEST(StateDirectory, KeepsItsNodeId) {
     EXPECT_EQ(ReadFile(path + "/node_id"), first.ToString() + "\n");
     EXPECT_FALSE(std::filesystem::exists(path + "/node_id.new"));
   }
+  const auto other = StateDirectory::Open(folder.path() + "/other");
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_NE((*other)->node_id(), first);
   const auto again = StateDirectory::Open(path);
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_FALSE((*again)->is_new());
@@ -66,11 +69,6 @@ TEST(StateDirectory, NamesAPathThatCannotBe) {
   EXPECT_THAT(std::string(StateDirectory::Open(file + "/state").status().message()),
               HasSubstr(file + "/state"));
   EXPECT_FALSE(StateDirectory::Open(file).ok());
-}
-
-TEST(RandomIdentities, Differ) {
-  EXPECT_NE(RandomNodeId(), RandomNodeId());
-  EXPECT_NE(RandomSessionId(), RandomSessionId());
 }
 
 }  // namespace

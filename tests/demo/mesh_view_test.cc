@@ -79,7 +79,7 @@ TEST(ReplicaTrack, RateIsThatOfTheLastSecond) {
 
 TEST(ReplicaTrack, SaysWhyThereIsNothingNew) {
   ReplicaTrack track(0);
-    track.Update(0, v1::Stats());
+  track.Update(0, v1::Stats());
   EXPECT_EQ(track.row().state, "starting");
   track.Update(1, Answer(Replica(9)));
   track.Update(2, std::nullopt);
@@ -98,13 +98,14 @@ TEST(MeshTrack, ProgressIsThatOfTheSlowestThatCounts) {
   EXPECT_EQ(track.View(0).round, 0u);
   track.Update(10, {Answer(Replica(1)), Answer(Replica(1)), Answer(Replica(1))});
   EXPECT_FALSE(track.View(10).seconds_left.has_value());  // too early to tell
+  EXPECT_FALSE(track.View(11).seconds_left.has_value());  // nothing moves
   track.Update(20, {Answer(Replica(25)), Answer(Replica(40)), Answer(Replica(10))});
   EXPECT_EQ(track.View(20).round, 10u);
   track.MarkKilled(2);
   const MeshView view = track.View(20);
   EXPECT_EQ(view.round, 25u);
   ASSERT_TRUE(view.seconds_left.has_value());
-  EXPECT_DOUBLE_EQ(*view.seconds_left, 30);
+  EXPECT_DOUBLE_EQ(*view.seconds_left, 75 / 2.4);  // 24 rounds took 10 s
   EXPECT_EQ(view.rows.size(), 3u);
 }
 

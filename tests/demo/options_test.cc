@@ -86,6 +86,13 @@ TEST(DemoOptions, EveryOptionArrives) {
   EXPECT_EQ(options.weightmeshd + options.letter_trainer + options.weightmeshctl, "/a/b/c");
 }
 
+TEST(DemoOptions, OverlapIsPacedUnlessToldOtherwise) {
+  EXPECT_EQ(Parse({}).options.pace_ms, 0u);
+  EXPECT_EQ(Parse({"--mode", "overlap"}).options.pace_ms, kOverlapPaceMs);
+  EXPECT_EQ(Parse({"--mode", "overlap", "--pace-ms", "0"}).options.pace_ms, 0u);
+  EXPECT_EQ(Parse({"--pace-ms", "7"}).options.pace_ms, 7u);
+}
+
 TEST(DemoOptions, FaultsAreUsageErrorsThatNameThem) {
   const std::vector<std::pair<std::vector<const char*>, const char*>> faults = {
       {{"--nodes", "0"}, "--nodes"},
@@ -98,7 +105,8 @@ TEST(DemoOptions, FaultsAreUsageErrorsThatNameThem) {
       {{"--kill", "4@50"}, "0 to 3"},
       {{"--kill", "1@280"}, "below --rounds"},
       {{"--noodles"}, "--noodles"},
-      {{"--seed", "-1"}, "--seed"}};
+      {{"--seed", "-1"}, "--seed"},
+      {{"--pace-ms", "-1"}, "--pace-ms"}};
   for (const auto& [arguments, expected] : faults) {
     const ParsedOptions parsed = Parse(arguments);
     EXPECT_EQ(parsed.exit_code, 2) << arguments[0];
