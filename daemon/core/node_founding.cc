@@ -237,10 +237,10 @@ void NodeCore::Impl::MergeMembers(Run* run, const NodeInfo& from, const RunState
     if (member.node == from.node_id && named.count(replica) == 0) missing.push_back(replica);
   }
   for (ReplicaId replica : missing) {
-    if (run->started()) {
-      run->Find(replica)->info.state = ReplicaState::kDead;
-    } else {
+    if (!run->started()) {
       run->Erase(replica);
+    } else if (state.started) {  // otherwise it may be an old message, overtaken by newer ones
+      run->Find(replica)->info.state = ReplicaState::kDead;
     }
   }
 }

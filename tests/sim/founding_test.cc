@@ -73,11 +73,11 @@ TEST(Founding, WhoIsReleasedLaterLosesNothing) {
 
 // More trainers than replicas_min come: those in time are founders, the rest are told.
 TEST(Founding, MoreThanNeededEndWithOneView) {
-  for (uint64_t seed = 1; seed <= (getenv("S") ? 1000 : 100); ++seed) {
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
     SimOptions options = Mesh(9, seed);
     options.run.replicas_min = 4;
     options.attach_spread = absl::Milliseconds(seed % 7 * 5);
-    options.control_jitter = absl::Milliseconds(getenv("J")?atoi(getenv("J")):seed % 5 * 10);
+    options.control_jitter = absl::Milliseconds(seed % 5 * 10);
     Simulator simulator(options);
     simulator.StartNodes();
     if (seed % 2 == 0) simulator.RunFor(absl::Seconds(2));

@@ -26,8 +26,8 @@ TEST(Overlap, WithJitterOf30PercentAlmostAllArrivesAndTheRestIsLate) {
     options.step_jitter = 0.3;
     Simulator simulator(options);
     simulator.StartAll();
-    ASSERT_TRUE(simulator.RunUntil([&] { return simulator.trainer(0).steps() >= 380; },
-                                   absl::Seconds(30)));
+    ASSERT_TRUE(
+        simulator.RunUntil([&] { return simulator.trainer(0).steps() >= 380; }, absl::Seconds(30)));
     const Ledger& ledger = simulator.ledger();
     arrived += ledger.ArrivedShare(0, 8) / 5;
     EXPECT_EQ(ledger.Count(Outcome::kGone), 0u);
@@ -43,8 +43,8 @@ TEST(Overlap, WithoutJitterNothingIsLost) {
   options.rounds = 200;
   Simulator simulator(options);
   simulator.StartAll();
-  ASSERT_TRUE(simulator.RunUntil([&] { return simulator.trainer(0).steps() >= 190; },
-                                 absl::Seconds(30)));
+  ASSERT_TRUE(
+      simulator.RunUntil([&] { return simulator.trainer(0).steps() >= 190; }, absl::Seconds(30)));
   EXPECT_GE(simulator.ledger().ArrivedShare(0, 8), 0.995);
   ASSERT_TRUE(simulator.RunToEnd());
   EXPECT_EQ(simulator.Audit(), "");
