@@ -115,11 +115,15 @@ absl::Span<std::byte> TransportNode::AllocatePattern(size_t bytes, uint64_t seed
 
 RequestId TransportNode::Pull(const TransportNode& peer, absl::Span<std::byte> landing,
                               uint32_t segment) {
+  return PullFrom(peer.id(), landing, segment);
+}
+
+RequestId TransportNode::PullFrom(NodeId peer, absl::Span<std::byte> landing, uint32_t segment) {
   PullRequest request;
-  request.peer = peer.id();
+  request.peer = peer;
   request.request_id = RequestId{++last_request_};
   request.run_key = 7;
-  request.source = {peer.id().high, 1};
+  request.source = {peer.high, 1};
   request.reader = {id_.high, 2};
   request.round = Round{11};
   request.segment = SegmentId{segment};

@@ -72,6 +72,7 @@ class TransportNode {
 
   // Asks `peer` for a segment; ids count up from 1.
   RequestId Pull(const TransportNode& peer, absl::Span<std::byte> landing, uint32_t segment = 0);
+  RequestId PullFrom(NodeId peer, absl::Span<std::byte> landing, uint32_t segment = 0);
   SendId Send(const PullRequest& request, absl::Span<const std::byte> data);
   void Answer(const PullRequest& request, wire::Verdict verdict);
 

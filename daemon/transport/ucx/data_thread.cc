@@ -84,19 +84,20 @@ bool UcxDataThread::HandleCommands() {
 
 // On the thread of Start, before the data thread runs.
 void UcxDataThread::SetHandlers() {
-  using wire::FrameType;
-  for (const FrameType type : {FrameType::kPullRequest, FrameType::kPullAnswer,
-                               FrameType::kPullCancel, FrameType::kIdleClose}) {
-    handlers_.push_back({this, type});
+  // Every id gets a handler, from the highest down, so that an unknown one is refused like any
+  // other bad frame: UCX 1.13 reads beyond its table for an id above the highest that it knows, and
+  // calls what happens to be in memory for an unset one below.
+  for (size_t i = 0; i < handlers_.size(); ++i) {
+    handlers_[i] = {this, static_cast<wire::FrameType>(i)};
   }
-  for (FrameHandler& handler : handlers_) {
+  for (unsigned id = UINT16_MAX + 1; id-- > 0;) {
     ucp_am_handler_param_t params{};
     params.field_mask = UCP_AM_HANDLER_PARAM_FIELD_ID | UCP_AM_HANDLER_PARAM_FIELD_FLAGS |
                         UCP_AM_HANDLER_PARAM_FIELD_CB | UCP_AM_HANDLER_PARAM_FIELD_ARG;
-    params.id = static_cast<unsigned>(handler.type);
+    params.id = id;
     params.flags = UCP_AM_FLAG_WHOLE_MSG;
     params.cb = OnFrame;
-    params.arg = &handler;
+    params.arg = &handlers_[id < handlers_.size() ? id : 0];
     WEIGHTMESH_CHECK(ucp_worker_set_am_recv_handler(worker_->handle(), &params) == UCS_OK,
                      "UCX refuses an active message handler");
   }
@@ -153,6 +154,7 @@ void UcxDataThread::On(const DisconnectCommand& command) {
   CutOff(&link);
   draining_ -= link.draining ? 1 : 0;
   links_.erase(found);
+  newest_connections_.erase(command.node);
 }
 
 void UcxDataThread::On(const PullCommand& command) {

@@ -97,6 +97,7 @@ class UcxDataThread {
     void* data;  // rendezvous: UCX's descriptor
     size_t data_bytes;
     bool rendezvous;
+    ucp_ep_h connection;  // null unless the sender asked for it to be told
   };
 
   // data_thread.cc: the loop and the commands.
@@ -118,6 +119,7 @@ class UcxDataThread {
   Link* FindLink(NodeId node);
   // The link's endpoint, opened if need be; null, with the link reported as down, if it cannot be.
   UcxEndpoint* EndpointOf(Link* link);
+  absl::StatusOr<UcxEndpoint*> OpenPaired(const Link& link, ucp_ep_h newest);
   void MakeRoom(UcxEndpoint* idle);
   bool CareForEndpoints();
   void OnEndpointFailed(UcxEndpoint* endpoint);
@@ -128,7 +130,8 @@ class UcxDataThread {
   void ForgetPath(NodeId node);
 
   // frames.cc: frames, pulls and sends.
-  bool SendFrameBytes(UcxEndpoint* endpoint, wire::FrameType type, const void* bytes, size_t size);
+  bool SendFrameBytes(UcxEndpoint* endpoint, wire::FrameType type, const void* bytes, size_t size,
+                      uint32_t flags = UCP_AM_SEND_FLAG_EAGER);
   void SendRequest(const Link& link, PullSlot* pull, const PullRequest& request);
   void SendCancel(const PullSlot& pull);
   void SendAnswer(const Link& link, UcxEndpoint* endpoint, const PullAnswer& answer);
@@ -141,7 +144,8 @@ class UcxDataThread {
                               size_t data_bytes, const ucp_am_recv_param_t* param);
   ucs_status_t Refuse(const Received& received);
   ucs_status_t Decline(const Received& received);
-  ucs_status_t OnRequestFrame(NodeId peer, const wire::PullRequestFrame& frame);
+  ucs_status_t OnRequestFrame(NodeId peer, const wire::PullRequestFrame& frame,
+                              const Received& received);
   ucs_status_t OnAnswerFrame(NodeId peer, const wire::PullAnswerFrame& frame,
                              const Received& received);
   void OnIdleCloseFrame(NodeId peer);
@@ -169,12 +173,15 @@ class UcxDataThread {
   std::vector<Command> batch_;
   MemoryRanges<Registration> memory_;
   absl::flat_hash_map<NodeId, Link> links_;
+  // The connection by which each peer's newest request came. To be compared only: it is UCX's, and
+  // may be gone.
+  absl::flat_hash_map<NodeId, ucp_ep_h> newest_connections_;
   UcxEndpoints endpoints_;
   SlotPool<PullSlot> pulls_;
   SlotPool<SendSlot> sends_;
   SlotPool<FrameSlot> frames_;
   absl::flat_hash_map<RequestId, PullSlot*> pulls_by_id_;
-  std::vector<FrameHandler> handlers_;
+  std::array<FrameHandler, 5> handlers_;  // by FrameType; 0 for what is none
   bool stopping_ = false;
   size_t draining_ = 0;  // links that are
 

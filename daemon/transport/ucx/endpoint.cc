@@ -96,6 +96,14 @@ void UcxEndpoints::CloseNow(UcxEndpoint* endpoint) {
   endpoint->handle = nullptr;
 }
 
+void UcxEndpoints::Abandon(UcxEndpoint* endpoint) {
+  if (leaving_ >= endpoints_max_) {
+    CloseNow(endpoint);
+  } else {
+    Leave(endpoint);
+  }
+}
+
 void UcxEndpoints::CloseAllNow() {
   for (const auto& endpoint : endpoints_) CloseNow(endpoint.get());
 }

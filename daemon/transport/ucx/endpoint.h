@@ -31,6 +31,9 @@ struct UcxEndpoint {
   size_t open_transfers = 0;
   uint64_t last_use = 0;
 
+  // A connection of the peer that this endpoint turned out not to be the other end of.
+  ucp_ep_h not_paired_with = nullptr;
+
   // The peer said that it closes its side because it is idle.
   bool peer_closes = false;
   // Set by UCX's error handler, on whatever thread that runs; the data thread then closes.
@@ -75,6 +78,10 @@ class UcxEndpoints {
   void CloseAfterFlush(UcxEndpoint* endpoint);
 
   void CloseAllNow();
+  // Uses it no more, and closes it once it fails: for one whose other end seems to be closed
+  // already. Closing it actively would disturb the TCP connection of its successor, and is done
+  // only when endpoints_max are leaving already.
+  void Abandon(UcxEndpoint* endpoint);
 
   // Calls `failed` for each endpoint that UCX has marked as failed and that is not leaving, which
   // must close it; then calls `gone` for each that is gone, and frees it. True if there were any.

@@ -77,7 +77,7 @@ void UcxDataThread::Fail(UcxEndpoint* endpoint, ucs_status_t status) {
 
 // False when the frame did not leave, because frames_max are on their way or the endpoint failed.
 bool UcxDataThread::SendFrameBytes(UcxEndpoint* endpoint, FrameType type, const void* bytes,
-                                   size_t size) {
+                                   size_t size, uint32_t flags) {
   FrameSlot* slot = frames_.Acquire();
   if (slot == nullptr) return false;
   slot->owner = this;
@@ -86,7 +86,7 @@ bool UcxDataThread::SendFrameBytes(UcxEndpoint* endpoint, FrameType type, const 
   ucp_request_param_t params{};
   params.op_attr_mask =
       UCP_OP_ATTR_FIELD_FLAGS | UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
-  params.flags = UCP_AM_SEND_FLAG_EAGER;
+  params.flags = flags;
   params.cb.send = OnFrameSent;
   params.user_data = slot;
   const ucs_status_ptr_t request = ucp_am_send_nbx(endpoint->handle, static_cast<unsigned>(type),
@@ -117,7 +117,9 @@ void UcxDataThread::SendRequest(const Link& link, PullSlot* pull, const PullRequ
   frame.newest_round = Value(request.newest_round);
   frame.segment = Value(request.segment);
   frame.remaining_ms = request.remaining_ms;
-  if (!SendFrameBytes(pull->endpoint, FrameType::kPullRequest, &frame, sizeof frame)) {
+  // REPLY: the source learns which connection it came by (see OpenPaired).
+  if (!SendFrameBytes(pull->endpoint, FrameType::kPullRequest, &frame, sizeof frame,
+                      UCP_AM_SEND_FLAG_EAGER | UCP_AM_SEND_FLAG_REPLY)) {
     EndPull(pull, PullEnd::kFailed);
   }
 }
@@ -199,7 +201,9 @@ ucs_status_t UcxDataThread::OnFrame(void* argument, const void* header, size_t h
   const auto* handler = static_cast<const FrameHandler*>(argument);
   UcxDataThread* self = handler->owner;
   const bool rendezvous = (param->recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV) != 0;
-  const Received received{header, header_bytes, data, data_bytes, rendezvous};
+  const bool named = (param->recv_attr & UCP_AM_RECV_ATTR_FIELD_REPLY_EP) != 0;
+  const Received received{header,     header_bytes, data,
+                          data_bytes, rendezvous,   named ? param->reply_ep : nullptr};
   if (self->stopping_) return self->Decline(received);
   // Only an answer brings data, and only by rendezvous.
   if (data_bytes > 0 && (!rendezvous || handler->type != FrameType::kPullAnswer)) {
@@ -212,7 +216,8 @@ ucs_status_t UcxDataThread::OnFrame(void* argument, const void* header, size_t h
     case FrameType::kPullRequest: {
       const auto frame = ReadFrame<wire::PullRequestFrame>(handler->type, header, header_bytes);
       const auto peer = sender(frame);
-      return peer.has_value() ? self->OnRequestFrame(*peer, *frame) : self->Refuse(received);
+      return peer.has_value() ? self->OnRequestFrame(*peer, *frame, received)
+                              : self->Refuse(received);
     }
     case FrameType::kPullAnswer: {
       const auto frame = ReadFrame<wire::PullAnswerFrame>(handler->type, header, header_bytes);
@@ -238,9 +243,11 @@ ucs_status_t UcxDataThread::OnFrame(void* argument, const void* header, size_t h
   return self->Refuse(received);
 }
 
-ucs_status_t UcxDataThread::OnRequestFrame(NodeId peer, const wire::PullRequestFrame& frame) {
+ucs_status_t UcxDataThread::OnRequestFrame(NodeId peer, const wire::PullRequestFrame& frame,
+                                           const Received& received) {
   const auto link = links_.find(peer);
   if (link != links_.end() && link->second.draining) return UCS_OK;
+  if (received.connection != nullptr) newest_connections_[peer] = received.connection;
   PullRequest request;
   request.peer = peer;
   request.request_id = RequestId{frame.request_id};

@@ -15,9 +15,14 @@ UcxDataThread::Link* UcxDataThread::FindLink(NodeId node) {
 }
 
 UcxEndpoint* UcxDataThread::EndpointOf(Link* link) {
+  const auto found = newest_connections_.find(link->peer.node);
+  const ucp_ep_h newest = found == newest_connections_.end() ? nullptr : found->second;
+  if (link->endpoint != nullptr && newest != nullptr && link->endpoint->handle != newest &&
+      link->endpoint->not_paired_with != newest && link->endpoint->open_transfers == 0) {
+    endpoints_.Abandon(std::exchange(link->endpoint, nullptr));
+  }
   if (link->endpoint == nullptr) {
-    const absl::StatusOr<UcxEndpoint*> opened = endpoints_.Open(
-        link->peer.node, link->peer.address, [this](UcxEndpoint* idle) { MakeRoom(idle); });
+    const absl::StatusOr<UcxEndpoint*> opened = OpenPaired(*link, newest);
     endpoints_open_.store(endpoints_.open(), std::memory_order_relaxed);
     if (!opened.ok()) {
       const absl::string_view reason = opened.status().message();
@@ -33,6 +38,24 @@ UcxEndpoint* UcxDataThread::EndpointOf(Link* link) {
   }
   endpoints_.Touch(link->endpoint);
   return link->endpoint;
+}
+
+// UCX pairs the endpoints of two workers by the order in which each side opened them, so that after
+// one side has closed and opened again, the other's next one may pair with the closed one, and what
+// it sends is dropped in silence until UCX's keepalive notices. So we open until we hold the other
+// end of the connection by which the peer's newest request came.
+absl::StatusOr<UcxEndpoint*> UcxDataThread::OpenPaired(const Link& link, ucp_ep_h newest) {
+  constexpr int kTriesMax = 8;
+  for (int tries = 1;; ++tries) {
+    const absl::StatusOr<UcxEndpoint*> opened = endpoints_.Open(
+        link.peer.node, link.peer.address, [this](UcxEndpoint* idle) { MakeRoom(idle); });
+    if (!opened.ok() || newest == nullptr || (*opened)->handle == newest) return opened;
+    if (tries == kTriesMax) {
+      (*opened)->not_paired_with = newest;  // a connection of its own; it works as well
+      return opened;
+    }
+    endpoints_.Abandon(*opened);
+  }
 }
 
 void UcxDataThread::MakeRoom(UcxEndpoint* idle) {
@@ -97,6 +120,7 @@ void UcxDataThread::ForgetDrained() {
     tokens_.RemoveIf(node, link.peer.receive_token);
     if (link.endpoint != nullptr) endpoints_.CloseAfterFlush(link.endpoint);
     links_.erase(node);
+    newest_connections_.erase(node);
     --draining_;
   }
 }
