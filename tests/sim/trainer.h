@@ -111,7 +111,6 @@ class SimTrainer final : public AttachedTrainer {
   CounterRng rng_;
   std::vector<double> weights_;
   std::shared_ptr<SimArena> arena_;
-  uint64_t daemon_generation_ = 0;
   AttachId attach_{};
   TrainerState state_ = TrainerState::kNew;
   attach::ReplyCode refusal_ = attach::ReplyCode::kOk;
