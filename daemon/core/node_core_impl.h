@@ -110,6 +110,7 @@ class NodeCore::Impl final : public StepContext {
   void TryRelease(Run* run);
   void TickRuns();
   void ReportProgressOf(Run* run);
+  std::string DescribeStart(const Run& run) const;
   std::string DescribeWaiting(const Run& run) const;
   double ViewAgreement(const Run& run) const;
 

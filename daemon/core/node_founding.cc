@@ -305,7 +305,7 @@ void NodeCore::Impl::TryStart(Run* run) {
 
 void NodeCore::Impl::StartRun(Run* run, const std::vector<ReplicaId>& founders) {
   run->Start(founders);
-  Inform(absl::StrCat("run ", run->run_id(), " starts with ", run->view().size(), " replicas"));
+  Inform(DescribeStart(*run));
   std::vector<AttachId> late;
   for (const auto& [attach, local] : locals_) {
     if (&local->run() != run || local->gone()) continue;
@@ -403,6 +403,19 @@ void NodeCore::Impl::ForgetEndedRuns(bool all) {
 }
 
 // --- people ---
+
+// The derived times are those of the start; overlap_grace shrinks once rounds are measured.
+std::string NodeCore::Impl::DescribeStart(const Run& run) const {
+  const DerivedTimes times = DeriveTimes(run.config(), absl::ZeroDuration());
+  return absl::StrCat("run ", run.run_id(), " starts with ", run.view().size(),
+                      " replicas: ", ScheduleName(run.config().schedule), ", ",
+                      ModeName(run.config().mode), ", ", WireName(run.config().wire), ", ",
+                      run.founding().segments, " segments; round_deadline ",
+                      absl::FormatDuration(times.round_deadline), ", probe_timeout ",
+                      absl::FormatDuration(times.probe_timeout), ", overlap_grace ",
+                      absl::FormatDuration(times.overlap_grace), ", publish_wait ",
+                      absl::FormatDuration(times.publish_wait));
+}
 
 std::string NodeCore::Impl::DescribeWaiting(const Run& run) const {
   std::vector<std::string> names;

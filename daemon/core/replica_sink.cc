@@ -108,6 +108,7 @@ void ReplicaSink::Ask(uint32_t segment) {
   pull.request = context_->OpenRequest(attach_, SegmentId{segment}, buffer);
   buffers[buffer] = Buffer{BufferState::kOpen, absl::InfinitePast(), source.node};
   ++open_requests_;
+  context_->link(source.node).PullOpened(context_->now());
   WakeBy(pull.asked_at + times_.probe_timeout);
   PullRequest request;
   request.peer = source.node;
@@ -167,6 +168,7 @@ void ReplicaSink::Answered(SegmentId segment_id, uint32_t buffer, const PullAnsw
   switch (answer.verdict) {
     case wire::Verdict::kData:
       pull.state = PullState::kMoving;
+      pull.source_round = answer.round;
       return;
     case wire::Verdict::kQueued:
       pull.state = PullState::kQueued;
@@ -203,6 +205,7 @@ void ReplicaSink::Ended(SegmentId segment_id, uint32_t buffer_index, PullEnd end
   Buffer& buffer = buffers_[segment][buffer_index];
   const NodeId peer = buffer.peer;
   --open_requests_;
+  context_->link(peer).PullClosed(context_->now());
   const bool current = buffer.state == BufferState::kOpen;
   buffer.state = BufferState::kFree;
   if (!current) return;
@@ -274,7 +277,7 @@ void ReplicaSink::Freeze() {
     if (pull.state == PullState::kLanded) {
       frozen.delivered = true;
       frozen.buffer = pull.buffer;
-      frozen.source_round = round_;
+      frozen.source_round = pull.source_round;
       frozen.source = run_->MemberAt(pull.source).info.replica_id;
     } else if (pull.state == PullState::kFailed) {
       frozen.outcome = pull.verdict;
@@ -309,7 +312,7 @@ void ReplicaSink::Mixed(Round round, absl::Span<const MixedSegmentResult> result
     ++statistics_->segments[segment].pulls[static_cast<size_t>(outcome)];
     if (outcome == Outcome::kArrived) {
       ++statistics_->sources[pull.source].arrived;
-      statistics_->staleness.Add(0);
+      statistics_->staleness.Add(Value(round_) - std::min(Value(round_), Value(pull.source_round)));
       difference_squared += results[segment].difference_squared;
       bytes_mixed += segment_bytes_[segment];
     } else {

@@ -78,7 +78,7 @@ class ReplicaSink {
     RequestId request{};
     Outcome verdict = Outcome::kNone;        // kEnding: what ended it; kFailed: the outcome
     Outcome first_failure = Outcome::kNone;  // of the sources tried before
-    Round source_round{};                    // kWaiting: the newest it had published
+    Round source_round{};  // kWaiting: the newest it had published; from kMoving on: the data's
     absl::Time asked_at;
   };
   enum class BufferState : uint8_t {

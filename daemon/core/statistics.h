@@ -7,6 +7,7 @@
 #include <map>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "daemon/core/ids.h"
 #include "proto/outcome.h"
 
@@ -66,7 +67,18 @@ struct LinkStatistics {
   uint64_t sends_ended = 0;
   uint64_t failures = 0;
   Histogram pull_time_us;
-  uint64_t busy_us = 0;  // time with at least one pull open
+  uint64_t busy_us = 0;  // time with at least one pull open, as far as it is over
+
+  void PullOpened(absl::Time now) {
+    if (open_pulls_++ == 0) busy_since_ = now;
+  }
+  void PullClosed(absl::Time now) {
+    if (--open_pulls_ == 0) busy_us += absl::ToInt64Microseconds(now - busy_since_);
+  }
+
+ private:
+  uint32_t open_pulls_ = 0;
+  absl::Time busy_since_;
 };
 
 }  // namespace weightmesh

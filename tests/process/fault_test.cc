@@ -15,9 +15,8 @@ namespace {
 constexpr int kReplicas = 4;
 constexpr uint64_t kDeadlineMs = 2000;
 constexpr absl::Duration kLimit = absl::Seconds(60);
-// A trainer may wait for a slot and for its pulls, each at most a deadline, and the library adds a
-// second before it gives up on its daemon.
-constexpr double kWaitSecondsMax = 2 * kDeadlineMs / 1000.0 + 1.0;
+// One deadline, and half a second for a busy machine to run the woken trainer.
+constexpr double kWaitSecondsMax = kDeadlineMs / 1000.0 + 0.5;
 
 // Arenas (memfds) that a process maps.
 int ArenasOf(pid_t pid) {
