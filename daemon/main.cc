@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "daemon/control/grpc_log.h"
 #include "daemon/mem/arena_budget.h"
 #include "daemon/runtime/command_line.h"
 #include "daemon/runtime/config.h"
@@ -95,6 +96,7 @@ int Main(int argc, char** argv) {
   absl::StatusOr<std::shared_ptr<spdlog::logger>> logger = MakeLogger(config->log());
   if (!logger.ok()) return Fail(logger.status(), kExitFailed);
   spdlog::set_default_logger(*logger);
+  SetGrpcLogSink([](const char* line) { spdlog::debug("gRPC: {}", line); });
   absl::StatusOr<std::unique_ptr<StateDirectory>> state =
       StateDirectory::Open(config->state_directory());
   if (!state.ok()) return Fail(state.status(), kExitFailed);

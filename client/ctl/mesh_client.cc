@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/control/address.h"
 #include "daemon/control/channel.h"
-#include "daemon/control/clean_text.h"
+#include "daemon/core/clean_text.h"
 #include "proto/weightmesh/v1/mesh.grpc.pb.h"
 
 namespace weightmesh::ctl {

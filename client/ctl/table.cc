@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "daemon/control/clean_text.h"
+#include "daemon/core/clean_text.h"
 
 namespace weightmesh::ctl {
 namespace {

@@ -7,7 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/control/address.h"
-#include "daemon/control/clean_text.h"
+#include "daemon/core/clean_text.h"
 #include "daemon/control/convert_peer.h"
 #include "daemon/control/message_limits.h"
 

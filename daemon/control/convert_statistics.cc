@@ -1,7 +1,7 @@
 // What MeshService shows: the statistics of replicas.
 #include <algorithm>
 
-#include "daemon/control/clean_text.h"
+#include "daemon/core/clean_text.h"
 #include "daemon/control/convert_mesh.h"
 #include "daemon/control/convert_peer.h"
 #include "proto/control_page.h"

@@ -15,7 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/control/address.h"
 #include "daemon/control/channel.h"
-#include "daemon/control/clean_text.h"
+#include "daemon/core/clean_text.h"
 #include "daemon/control/convert_peer.h"
 #include "daemon/control/lru_cache.h"
 #include "daemon/control/message_limits.h"

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "daemon/core/clean_text.h"
 
 namespace weightmesh {
 namespace {
@@ -23,11 +24,10 @@ absl::Status CheckName(absl::string_view field, const std::string& name, size_t 
     return absl::InvalidArgumentError(absl::StrCat(
         field, " has ", name.size(), " bytes; it must have between 1 and ", bytes_max));
   }
-  const bool control =
-      std::any_of(name.begin(), name.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
-  if (control) {
-    return absl::InvalidArgumentError(absl::StrCat(field, " '", absl::CHexEscape(name),
-                                                   "' has control characters; leave them out"));
+  if (!IsCleanText(name)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(field, " '", absl::CHexEscape(name),
+                     "' has control characters or is not UTF-8; use printable UTF-8"));
   }
   return absl::OkStatus();
 }

@@ -1,4 +1,4 @@
-// Addresses, the plaintext guard, protocol versions, clean text and the cache of channels.
+// Addresses, the plaintext guard, protocol versions and the cache of channels.
 #include "daemon/control/address.h"
 
 #include <gmock/gmock.h>
@@ -6,7 +6,6 @@
 
 #include <string>
 
-#include "daemon/control/clean_text.h"
 #include "daemon/control/lru_cache.h"
 #include "daemon/control/plaintext.h"
 #include "daemon/control/protocol_version.h"
@@ -82,17 +81,6 @@ TEST(ProtocolVersion, NamesBothAndTheCure) {
   EXPECT_EQ(Said(refused),
             "weightmeshd 9 at h:1 speaks peer protocol version 2, this daemon version 1; run the "
             "same weightmeshd release on all nodes");
-}
-
-TEST(CleanText, KeepsTextAndMarksTheRest) {
-  EXPECT_EQ(CleanText("plain · ünïcode 网", 100), "plain · ünïcode 网");
-  EXPECT_EQ(CleanText("a\nb\x1b\x7f", 100), "a?b??");
-  EXPECT_EQ(CleanText("\xc0\xaf\xed\xa0\x80\xf5\x80\xe7\xbd", 100), "?????????");  // not UTF-8
-  EXPECT_EQ(CleanText("\xc2\x9b", 100), "??");                                     // a C1 control
-  EXPECT_EQ(CleanText("abcdef", 4), "abcd…");
-  EXPECT_EQ(CleanText("abc网", 5), "abc…");
-  EXPECT_TRUE(IsCleanText("node/0 网"));
-  EXPECT_FALSE(IsCleanText("node\t0"));
 }
 
 TEST(LruCache, ForgetsWhatWasUsedLongestAgo) {

@@ -79,6 +79,7 @@ TEST(FoundingTest, NamesTheFieldThatIsOutOfRange) {
       {[](attach::AttachRequest* r) { r->run_id.assign(256, 'r'); }, "run_id"},
       {[](attach::AttachRequest* r) { r->replica_name.clear(); }, "replica_name"},
       {[](attach::AttachRequest* r) { r->replica_name = "a\nb"; }, "replica_name"},
+      {[](attach::AttachRequest* r) { r->replica_name = "caf\xe9"; }, "is not UTF-8"},
       {[](attach::AttachRequest* r) { r->alpha = 0; }, "alpha"},
       {[](attach::AttachRequest* r) { r->alpha = std::nan(""); }, "alpha"},
       {[](attach::AttachRequest* r) { r->round_deadline_ms = 0; }, "round_deadline_ms"},

@@ -1,5 +1,5 @@
 // Text from outside made safe.
-#include "daemon/control/clean_text.h"
+#include "daemon/core/clean_text.h"
 
 #include <cstdint>
 
