@@ -71,8 +71,8 @@ struct PullCancelFrame {
   uint64_t request_id;  // the puller's, of a request it no longer waits for
 };
 
-// The sender closes this connection because it is idle; the link stays, and either side may open the
-// next one.
+// The sender closes this connection because it is idle; the link stays, and either side may open
+// the next one.
 struct IdleCloseFrame {
   FrameHeader header;
 };

@@ -5,9 +5,9 @@
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
-#include "daemon/core/clean_text.h"
 #include "daemon/control/convert_peer.h"
 #include "daemon/control/message_limits.h"
+#include "daemon/core/clean_text.h"
 
 namespace weightmesh {
 namespace {

@@ -7,9 +7,9 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "daemon/control/address.h"
-#include "daemon/core/clean_text.h"
 #include "daemon/control/convert_peer.h"
 #include "daemon/control/message_limits.h"
+#include "daemon/core/clean_text.h"
 
 namespace weightmesh {
 namespace {

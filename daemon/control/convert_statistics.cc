@@ -1,9 +1,9 @@
 // What MeshService shows: the statistics of replicas.
 #include <algorithm>
 
-#include "daemon/core/clean_text.h"
 #include "daemon/control/convert_mesh.h"
 #include "daemon/control/convert_peer.h"
+#include "daemon/core/clean_text.h"
 #include "proto/control_page.h"
 
 namespace weightmesh {

@@ -15,11 +15,11 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/control/address.h"
 #include "daemon/control/channel.h"
-#include "daemon/core/clean_text.h"
 #include "daemon/control/convert_peer.h"
 #include "daemon/control/lru_cache.h"
 #include "daemon/control/message_limits.h"
 #include "daemon/control/protocol_version.h"
+#include "daemon/core/clean_text.h"
 #include "daemon/core/mutex.h"
 #include "proto/weightmesh/v1/peer.grpc.pb.h"
 

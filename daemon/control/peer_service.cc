@@ -8,11 +8,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "daemon/core/clean_text.h"
 #include "daemon/control/convert_peer.h"
 #include "daemon/control/message_limits.h"
 #include "daemon/control/protocol_version.h"
 #include "daemon/control/unary_reply.h"
+#include "daemon/core/clean_text.h"
 #include "proto/weightmesh/v1/peer.grpc.pb.h"
 
 namespace weightmesh {
