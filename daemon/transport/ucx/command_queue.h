@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <future>
 #include <utility>
 #include <variant>
@@ -15,6 +16,7 @@ namespace weightmesh {
 
 struct ConnectCommand {
   PeerLink link;
+  uint64_t serial;  // of its receive token (TokenTable::Set); no two links have the same
 };
 struct DisconnectCommand {
   NodeId node;

@@ -1,3 +1,4 @@
+// UcxDataThread: its life, its loop, and the commands of the core.
 #include "daemon/transport/ucx/data_thread.h"
 
 #include <algorithm>
@@ -138,6 +139,7 @@ void UcxDataThread::On(const ConnectCommand& command) {
   }
   Link& link = links_[node];
   link.peer = command.link;
+  link.serial = command.serial;
   ReportPath(link, "not used yet");
 }
 

@@ -62,6 +62,7 @@ class UcxDataThread {
   };
   struct Link {
     PeerLink peer;
+    uint64_t serial = 0;              // see ConnectCommand
     UcxEndpoint* endpoint = nullptr;  // null until its first use, and after a break
     bool draining = false;            // Disconnect without force: forgotten once nothing is open
   };

@@ -24,7 +24,7 @@ namespace weightmesh {
 struct UcxEndpoint {
   NodeId node;
   ucp_ep_h handle = nullptr;  // null once closed
-  uint64_t link_token = 0;    // PeerLink::receive_token of the link that it was opened for
+  uint64_t link_serial = 0;   // ConnectCommand::serial of the link that it was opened for
   UcxLane lane;
 
   // Pulls and sends that use it. While there are any, it is neither idle nor gone.

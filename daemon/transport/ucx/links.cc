@@ -33,7 +33,7 @@ UcxEndpoint* UcxDataThread::EndpointOf(Link* link) {
       return nullptr;
     }
     link->endpoint = *opened;
-    link->endpoint->link_token = link->peer.receive_token;
+    link->endpoint->link_serial = link->serial;
     ReportPath(*link, "");
   }
   endpoints_.Touch(link->endpoint);
@@ -92,7 +92,7 @@ void UcxDataThread::OnEndpointFailed(UcxEndpoint* endpoint) {
 void UcxDataThread::OnEndpointGone(const UcxEndpoint& endpoint) {
   const auto found = links_.find(endpoint.node);
   if (!endpoint.report_down || found == links_.end() ||
-      found->second.peer.receive_token != endpoint.link_token) {
+      found->second.serial != endpoint.link_serial) {
     return;
   }
   if (found->second.endpoint == nullptr) ReportPath(found->second, endpoint.reason);
@@ -100,8 +100,8 @@ void UcxDataThread::OnEndpointGone(const UcxEndpoint& endpoint) {
 }
 
 // Ends what is open on the link; what UCX is moving ends as soon as it has let go of the memory.
+// The core's thread has seen to the link's token, and may have set the next link's since.
 void UcxDataThread::CutOff(Link* link) {
-  tokens_.RemoveIf(link->peer.node, link->peer.receive_token);
   if (link->endpoint == nullptr) return;
   UcxEndpoint* endpoint = std::exchange(link->endpoint, nullptr);
   endpoint->report_down = false;
@@ -117,7 +117,7 @@ void UcxDataThread::ForgetDrained() {
   }
   for (const NodeId& node : drained) {
     Link& link = links_.at(node);
-    tokens_.RemoveIf(node, link.peer.receive_token);
+    tokens_.RemoveIf(node, link.serial);
     if (link.endpoint != nullptr) endpoints_.CloseAfterFlush(link.endpoint);
     links_.erase(node);
     newest_connections_.erase(node);

@@ -1,3 +1,4 @@
+// UcxTransport: posts what the core's thread asks to the data thread.
 #include "daemon/transport/ucx/ucx_transport.h"
 
 #include <future>
@@ -53,8 +54,8 @@ class UcxTransportImpl final : public UcxTransport {
   }
 
   void Connect(const PeerLink& link) override {
-    data_thread_.tokens().Set(link.node, link.receive_token);
-    data_thread_.Post(ConnectCommand{link});
+    const uint64_t serial = data_thread_.tokens().Set(link.node, link.receive_token);
+    data_thread_.Post(ConnectCommand{link, serial});
   }
 
   void Disconnect(NodeId node, bool force) override {
