@@ -1,3 +1,4 @@
+// FaultTransport: which operations a fault hits, and what then becomes of them.
 #include "daemon/transport/fault.h"
 
 #include <algorithm>

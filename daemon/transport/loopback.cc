@@ -1,3 +1,4 @@
+// LoopbackTransport: passes each call on, as a message, to the worker's data thread.
 #include "daemon/transport/loopback.h"
 
 #include <utility>

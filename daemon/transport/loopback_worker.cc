@@ -1,3 +1,4 @@
+// Worker: how the loopback's data thread handles each message, and ends pulls, sends and links.
 #include "daemon/transport/loopback_worker.h"
 
 #include <algorithm>

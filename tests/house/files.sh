@@ -18,7 +18,12 @@ while IFS= read -r file; do
   fi
   # The first line, or the second after an interpreter's line.
   first=$(awk 'NR == 1 && /^#!/ { next } { print; exit }' "$file")
-  if ! [[ "$first" =~ ^(//|/\*|\#|\"\"\"|\<!--)[[:space:]]?[^[:space:]]+([[:space:]]+[^[:space:]]+)+ ]]; then
+  # A line that begins with '#' is a comment where it is one in that language, not in C and C++.
+  case "$file" in
+    *.sh | *.py | CMakeLists.txt | */CMakeLists.txt) begin='#|"""' ;;
+    *) begin='//|/\*' ;;
+  esac
+  if ! [[ "$first" =~ ^($begin)[[:space:]]?[^[:space:]]+([[:space:]]+[^[:space:]]+)+ ]]; then
     complain "$file: begins with '$first'; begin with a comment that says what the file is"
   fi
 done < <(find proto daemon client cuda deploy tests CMakeLists.txt -type f \

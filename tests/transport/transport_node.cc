@@ -1,3 +1,4 @@
+// TransportNode and its sink: guarded memory, and waiting for what the transport reports.
 #include "tests/transport/transport_node.h"
 
 #include <gtest/gtest.h>

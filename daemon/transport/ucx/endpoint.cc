@@ -1,3 +1,4 @@
+// UcxEndpoints: opens and closes endpoints by the calls of UCX.
 #include "daemon/transport/ucx/endpoint.h"
 
 #include <cstdio>

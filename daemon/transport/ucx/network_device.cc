@@ -1,3 +1,4 @@
+// Finds the devices of an address by the system's interfaces and /sys.
 #include "daemon/transport/ucx/network_device.h"
 
 #include <arpa/inet.h>

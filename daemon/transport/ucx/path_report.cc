@@ -1,3 +1,4 @@
+// Reads the lane out of what UCX prints of an endpoint, and puts the reason into words.
 #include "daemon/transport/ucx/path_report.h"
 
 #include <algorithm>

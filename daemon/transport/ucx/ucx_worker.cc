@@ -1,3 +1,4 @@
+// UcxWorker: opens UCX with our settings and the environment's, and sleeps on its descriptors.
 #include "daemon/transport/ucx/ucx_worker.h"
 
 #include <sys/epoll.h>
