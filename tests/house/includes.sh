@@ -53,6 +53,21 @@ allow "a plain contract (proto/*.h)" proto -- "$standard" '<xxhash\.h>' "$contra
 allow "daemon/mem" daemon/mem -- "$standard" '<[a-z_]+\.h>' '<(sys|linux)/[a-z_]+\.h>' \
   '"absl/[a-z_/]+\.h"' '"(daemon/core|daemon/mem|cuda)/[a-z_]+\.h"' "$contract"
 
+allow "cuda" cuda -- "$standard" '<[a-z_]+\.h>' '<sys/[a-z_]+\.h>' '"absl/[a-z_/]+\.h"' \
+  '"cuda/[a-z_]+\.h"' '"daemon/mem/file_descriptor\.h"' '"daemon/transport/transport\.h"'
+
+# Only ucx/ knows UCX; the rest is built without it.
+allow "daemon/transport" daemon/transport -- "$standard" '<[a-z_]+\.h>' \
+  '<(arpa|netinet|sys)/[a-z_]+\.h>' '<ucp/api/ucp\.h>' '"absl/[a-z_/]+\.h"' \
+  '"daemon/(core|transport|transport/ucx)/[a-z_]+\.h"' "$contract"
+for file in daemon/transport/*.h daemon/transport/*.cc; do
+  forbid "$file" "$file" '(<uc[pst]/|"daemon/transport/ucx/)' "UCX stays inside daemon/transport/ucx"
+done
+
+allow "daemon/control" daemon/control -- "$standard" '<[a-z_]+\.h>' '<(arpa|netinet|sys)/[a-z_]+\.h>' \
+  '<grpc(pp)?/[a-z_/]+\.h>' '"absl/[a-z_/]+\.h"' '"daemon/(core|control)/[a-z_]+\.h"' \
+  '"daemon/transport/transport\.h"' '"proto/weightmesh/v1/[a-z_]+(\.grpc)?\.pb\.h"' "$contract"
+
 allow "the client library" client/src client/include -- "$standard" '<[a-z_]+\.h>' \
   '<(sys|linux)/[a-z_]+\.h>' '[<"]weightmesh/weightmesh\.(h|hpp)[>"]' \
   '"client/(src|include/weightmesh)/[a-z_0-9]+\.(h|hpp)"' "$contract"
