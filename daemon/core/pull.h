@@ -38,6 +38,7 @@ enum class PullEnd {
   kNoData,     // a final verdict came instead
   kCancelled,  // cancelled before the data began
   kFailed,     // the link broke, or the data did not fit
+  kNoRoom,     // a limit of this daemon's transport was reached; nothing was asked
 };
 
 }  // namespace weightmesh

@@ -34,7 +34,7 @@ class LoopbackHub {
 };
 
 struct LoopbackOptions {
-  // Beyond these, a Pull ends as failed and a Send as not sent, at once.
+  // Beyond these, a Pull ends as kNoRoom and a Send as not sent, at once.
   size_t pulls_max = 16384;
   size_t sends_max = 16384;
 };

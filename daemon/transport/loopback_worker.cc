@@ -86,8 +86,12 @@ void Worker::On(const DisconnectCommand& command) {
 void Worker::On(const PullCommand& command) {
   const RequestId id = command.request.request_id;
   Link* link = Find(command.request.peer);
-  if (link == nullptr || !command.registered || pulls_.size() >= pulls_max_) {
+  if (link == nullptr || !command.registered) {
     sink_->OnPullEnded(id, PullEnd::kFailed);
+    return;
+  }
+  if (pulls_.size() >= pulls_max_) {
+    sink_->OnPullEnded(id, PullEnd::kNoRoom);
     return;
   }
   const bool is_new = pulls_.emplace(id, OpenPull{command.request.peer, command.landing}).second;

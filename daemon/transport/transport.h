@@ -79,7 +79,9 @@ class Transport {
   virtual void Disconnect(NodeId node, bool force) = 0;
 
   // Asks request.peer; data lands in `landing`, which must lie in registered memory and be exactly
-  // as long as the source's segment. A peer that is not connected ends the pull as failed.
+  // as long as the source's segment. A peer that is not connected ends the pull as failed. One that
+  // is beyond a limit of this transport (pulls, frames or endpoints at a time) ends at once as
+  // kNoRoom: the peer has heard nothing, the link is as it was, and a later try may succeed.
   virtual void Pull(const PullRequest& request, absl::Span<std::byte> landing) = 0;
 
   // Ends a pull: data that has not begun will never land, and the peer is told. Data under way may

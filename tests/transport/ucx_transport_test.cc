@@ -103,7 +103,7 @@ TEST(UcxTransportTest, ClosesTheLeastRecentlyUsedEndpoint) {
   for (const auto& source : sources) EXPECT_TRUE(source->node->sink().WaitFor(no_break));
 }
 
-TEST(UcxTransportTest, FailsWhenNoEndpointIsIdle) {
+TEST(UcxTransportTest, HasNoRoomWhenNoEndpointIsIdle) {
   UcxNode reader(1, 1);
   UcxNode busy(2);
   UcxNode other(3);
@@ -112,10 +112,24 @@ TEST(UcxTransportTest, FailsWhenNoEndpointIsIdle) {
   const RequestId open = reader.node->Pull(*busy.node, reader.node->Allocate(100));
   const PullRequest request = busy.node->WaitForRequest();
   EXPECT_EQ(reader.node->WaitForEnd(reader.node->Pull(*other.node, reader.node->Allocate(100))),
-            PullEnd::kFailed);
+            PullEnd::kNoRoom);
+  EXPECT_TRUE(reader.node->sink().WaitFor(
+      [](const RecordingSink& sink) { return sink.links_down.empty(); }));
   busy.node->Answer(request, wire::Verdict::kGone);
   EXPECT_EQ(reader.node->WaitForEnd(open), PullEnd::kNoData);
   PullOnce(*reader.node, *other.node, 0);
+}
+
+TEST(UcxTransportTest, HasNoRoomForAPullWithoutAFrameToAskBy) {
+  auto without_frames =
+      NewUcxTransport({.network_devices = "", .control_ip = "127.0.0.1", .frames_max = 0});
+  ASSERT_TRUE(without_frames.ok()) << without_frames.status();
+  TransportNode reader(1, *std::move(without_frames));
+  UcxNode source(2);
+  Link(reader, *source.node);
+  EXPECT_EQ(reader.WaitForEnd(reader.Pull(*source.node, reader.Allocate(100))), PullEnd::kNoRoom);
+  reader.Stop();
+  EXPECT_TRUE(reader.sink().links_down.empty());
 }
 
 TEST(UcxTransportTest, AnAddressThatIsNoneBreaksTheLink) {

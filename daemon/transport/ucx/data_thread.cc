@@ -163,15 +163,24 @@ void UcxDataThread::On(const PullCommand& command) {
   const RequestId id = command.request.request_id;
   Link* link = FindLink(command.request.peer);
   const Registration* memory = memory_.Find(command.landing);
-  UcxEndpoint* endpoint = link == nullptr || memory == nullptr ? nullptr : EndpointOf(link);
-  PullSlot* pull = endpoint == nullptr ? nullptr : pulls_.Acquire();
-  if (pull == nullptr) {
+  if (link == nullptr || memory == nullptr) {
     sink_->OnPullEnded(id, PullEnd::kFailed);
     return;
   }
-  *pull = {this, id, command.request.peer, endpoint, command.landing, *memory, false};
+  const absl::StatusOr<UcxEndpoint*> endpoint = EndpointOf(link);
+  if (!endpoint.ok()) {
+    const bool no_room = absl::IsResourceExhausted(endpoint.status());
+    sink_->OnPullEnded(id, no_room ? PullEnd::kNoRoom : PullEnd::kFailed);
+    return;
+  }
+  PullSlot* pull = pulls_.Acquire();
+  if (pull == nullptr) {
+    sink_->OnPullEnded(id, PullEnd::kNoRoom);
+    return;
+  }
+  *pull = {this, id, command.request.peer, *endpoint, command.landing, *memory, false};
   WEIGHTMESH_CHECK(pulls_by_id_.emplace(id, pull).second, "a request id was used twice");
-  ++endpoint->open_transfers;
+  ++pull->endpoint->open_transfers;
   SendRequest(*link, pull, command.request);
 }
 
@@ -185,14 +194,16 @@ void UcxDataThread::On(const CancelCommand& command) {
 
 void UcxDataThread::On(const AnswerCommand& command) {
   Link* link = FindLink(command.answer.peer);
-  UcxEndpoint* endpoint = link == nullptr ? nullptr : EndpointOf(link);
-  if (endpoint != nullptr) SendAnswer(*link, endpoint, command.answer);
+  if (link == nullptr) return;
+  const absl::StatusOr<UcxEndpoint*> endpoint = EndpointOf(link);
+  if (endpoint.ok()) SendAnswer(*link, *endpoint, command.answer);
 }
 
 void UcxDataThread::On(const SendCommand& command) {
   Link* link = FindLink(command.answer.peer);
   const Registration* memory = memory_.Find(command.data);
-  UcxEndpoint* endpoint = link == nullptr || memory == nullptr ? nullptr : EndpointOf(link);
+  UcxEndpoint* endpoint =
+      link == nullptr || memory == nullptr ? nullptr : EndpointOf(link).value_or(nullptr);
   SendSlot* send = endpoint == nullptr ? nullptr : sends_.Acquire();
   if (send == nullptr) {
     sink_->OnSendEnded(command.send_id, false);

@@ -118,8 +118,9 @@ class UcxDataThread {
 
   // links.cc: links and their endpoints.
   Link* FindLink(NodeId node);
-  // The link's endpoint, opened if need be; null, with the link reported as down, if it cannot be.
-  UcxEndpoint* EndpointOf(Link* link);
+  // The link's endpoint, opened if need be. ResourceExhausted when this daemon has no room for it;
+  // on any other error the link is reported as down.
+  absl::StatusOr<UcxEndpoint*> EndpointOf(Link* link);
   absl::StatusOr<UcxEndpoint*> OpenPaired(const Link& link, ucp_ep_h newest);
   void MakeRoom(UcxEndpoint* idle);
   bool CareForEndpoints();
@@ -131,8 +132,10 @@ class UcxDataThread {
   void ForgetPath(NodeId node);
 
   // frames.cc: frames, pulls and sends.
-  bool SendFrameBytes(UcxEndpoint* endpoint, wire::FrameType type, const void* bytes, size_t size,
-                      uint32_t flags = UCP_AM_SEND_FLAG_EAGER);
+  // kNoRoom: frames_max are on their way. kFailed: the endpoint failed.
+  enum class FrameOut { kLeft, kNoRoom, kFailed };
+  FrameOut SendFrameBytes(UcxEndpoint* endpoint, wire::FrameType type, const void* bytes,
+                          size_t size, uint32_t flags = UCP_AM_SEND_FLAG_EAGER);
   void SendRequest(const Link& link, PullSlot* pull, const PullRequest& request);
   void SendCancel(const PullSlot& pull);
   void SendAnswer(const Link& link, UcxEndpoint* endpoint, const PullAnswer& answer);

@@ -75,11 +75,11 @@ void UcxDataThread::Fail(UcxEndpoint* endpoint, ucs_status_t status) {
   endpoint->any_failed->store(true);
 }
 
-// False when the frame did not leave, because frames_max are on their way or the endpoint failed.
-bool UcxDataThread::SendFrameBytes(UcxEndpoint* endpoint, FrameType type, const void* bytes,
-                                   size_t size, uint32_t flags) {
+UcxDataThread::FrameOut UcxDataThread::SendFrameBytes(UcxEndpoint* endpoint, FrameType type,
+                                                      const void* bytes, size_t size,
+                                                      uint32_t flags) {
   FrameSlot* slot = frames_.Acquire();
-  if (slot == nullptr) return false;
+  if (slot == nullptr) return FrameOut::kNoRoom;
   slot->owner = this;
   WEIGHTMESH_CHECK(size <= slot->bytes.size(), "a frame does not fit its slot");
   std::memcpy(slot->bytes.data(), bytes, size);
@@ -91,11 +91,11 @@ bool UcxDataThread::SendFrameBytes(UcxEndpoint* endpoint, FrameType type, const 
   params.user_data = slot;
   const ucs_status_ptr_t request = ucp_am_send_nbx(endpoint->handle, static_cast<unsigned>(type),
                                                    slot->bytes.data(), size, nullptr, 0, &params);
-  if (UCS_PTR_IS_PTR(request)) return true;
+  if (UCS_PTR_IS_PTR(request)) return FrameOut::kLeft;
   frames_.Release(slot);
-  if (!UCS_PTR_IS_ERR(request)) return true;
+  if (!UCS_PTR_IS_ERR(request)) return FrameOut::kLeft;
   Fail(endpoint, UCS_PTR_STATUS(request));
-  return false;
+  return FrameOut::kFailed;
 }
 
 void UcxDataThread::OnFrameSent(void* request, ucs_status_t, void* user_data) {
@@ -118,10 +118,10 @@ void UcxDataThread::SendRequest(const Link& link, PullSlot* pull, const PullRequ
   frame.segment = Value(request.segment);
   frame.remaining_ms = request.remaining_ms;
   // REPLY: the source learns which connection it came by (see OpenPaired).
-  if (!SendFrameBytes(pull->endpoint, FrameType::kPullRequest, &frame, sizeof frame,
-                      UCP_AM_SEND_FLAG_EAGER | UCP_AM_SEND_FLAG_REPLY)) {
-    EndPull(pull, PullEnd::kFailed);
-  }
+  const FrameOut out = SendFrameBytes(pull->endpoint, FrameType::kPullRequest, &frame, sizeof frame,
+                                      UCP_AM_SEND_FLAG_EAGER | UCP_AM_SEND_FLAG_REPLY);
+  if (out == FrameOut::kLeft) return;
+  EndPull(pull, out == FrameOut::kNoRoom ? PullEnd::kNoRoom : PullEnd::kFailed);
 }
 
 void UcxDataThread::SendCancel(const PullSlot& pull) {

@@ -14,7 +14,7 @@ UcxDataThread::Link* UcxDataThread::FindLink(NodeId node) {
   return &found->second;
 }
 
-UcxEndpoint* UcxDataThread::EndpointOf(Link* link) {
+absl::StatusOr<UcxEndpoint*> UcxDataThread::EndpointOf(Link* link) {
   const auto found = newest_connections_.find(link->peer.node);
   const ucp_ep_h newest = found == newest_connections_.end() ? nullptr : found->second;
   if (link->endpoint != nullptr && newest != nullptr && link->endpoint->handle != newest &&
@@ -30,7 +30,7 @@ UcxEndpoint* UcxDataThread::EndpointOf(Link* link) {
       if (!absl::IsResourceExhausted(opened.status())) {
         sink_->OnLinkDown(link->peer.node, reason);
       }
-      return nullptr;
+      return opened.status();
     }
     link->endpoint = *opened;
     link->endpoint->link_serial = link->serial;

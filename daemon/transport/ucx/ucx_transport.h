@@ -25,16 +25,16 @@ struct UcxOptions {
   // chooses among all devices.
   std::string control_ip;
 
-  // Beyond these, a Pull ends as failed and a Send as not sent, at once.
+  // Beyond these, a Pull ends as kNoRoom and a Send as not sent, at once.
   size_t pulls_max = 16384;
   size_t sends_max = 16384;
   // Frames without data (requests, cancels, answers) on their way out. Beyond it a Pull ends as
-  // failed, and a cancel or answer is lost, as on a network.
+  // kNoRoom, and a cancel or answer is lost, as on a network.
   size_t frames_max = 16384;
   // Answers that wait for the data thread; beyond it an answer is lost.
   size_t answers_max = 65536;
   // Open endpoints. Beyond it the least recently used idle one closes; if none is idle, the
-  // operation that needs one more fails.
+  // operation that needs one more fails (a Pull: ends as kNoRoom).
   size_t endpoints_max = 256;
 };
 
