@@ -16,6 +16,8 @@ namespace {
 constexpr int kExitUsage = 2;
 constexpr int64_t kRoundsMax = 10'000'000;
 constexpr int64_t kMillisecondsMax = 3'600'000;
+constexpr int64_t kRoundDeadlineMsMin = 10;
+constexpr int64_t kSegmentsMax = 65536;
 
 const std::map<std::string, Method> kMethods = {
     {"mesh", Method::kMesh}, {"allreduce", Method::kAllReduce}, {"none", Method::kNone}};
@@ -99,10 +101,10 @@ void AddMeshOptions(CLI::App& app, Options* options, Words* words) {
       ->capture_default_str();
   app.add_option("--segments", mesh.segments,
                  "Slices of the model, each with a peer of its own [18]")
-      ->check(CLI::Range(int64_t{1}, static_cast<int64_t>(std::numeric_limits<uint32_t>::max())))
+      ->check(CLI::Range(int64_t{1}, kSegmentsMax))
       ->group(group);
   app.add_option("--round-deadline-ms", mesh.round_deadline_ms, "Longest wait of a round")
-      ->check(CLI::Range(int64_t{1}, kMillisecondsMax))
+      ->check(CLI::Range(kRoundDeadlineMsMin, kMillisecondsMax))
       ->group(group)
       ->capture_default_str();
 }

@@ -67,8 +67,8 @@ void AddTraining(CLI::App* app, Options* options) {
 
 void AddRunning(CLI::App* app, Options* options, std::string* kill, std::string* output) {
   app->add_option("--kill", *kill,
-                  "kill -9 daemon K (from 0) when its replica reaches ROUND; its trainer goes on "
-                  "alone, the others redirect")
+                  "kill -9 daemon K (from 0) at the first look at the statistics after ROUND; its "
+                  "trainer goes on alone, the others redirect")
       ->type_name("K@ROUND");
   app->add_flag("--keep-running", options->keep_running,
                 "Leave the daemons up after the result, until Ctrl-C");

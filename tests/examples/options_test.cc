@@ -130,6 +130,9 @@ TEST(CommandLine, ErrorsNameTheOptionAndTheCure) {
   ExpectUsageError({"--seed", "-1"}, "--seed: Value -1 not in range 0 to");
   ExpectUsageError({"--replicas", "2049"}, "--replicas: Value 2049 not in range 1 to 2048");
   ExpectUsageError({"--segments", "0"}, "--segments");
+  ExpectUsageError({"--segments", "65537"}, "--segments");
+  ExpectUsageError({"--round-deadline-ms", "9"}, "--round-deadline-ms");
+  ExpectUsageError({"--round-deadline-ms", "3600001"}, "--round-deadline-ms");
   ExpectUsageError({"--lr", "0"}, "--lr");
   ExpectUsageError({"--speed", "9"}, "--speed");
   ExpectUsageError({"--replicas", "4"}, "say which with --replica, from 0 to 3");
