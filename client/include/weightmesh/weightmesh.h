@@ -146,9 +146,12 @@ typedef struct weightmesh_handle weightmesh_handle;
 /* Attaches a replica; blocks until the run starts, at most start_timeout_ms. `tensors[i]` describes
  * the model and `weights[i]` its initial values. `*handle` is set in every case but
  * WEIGHTMESH_INVALID for a null `handle` and when memory is out, and must be given to
- * weightmesh_detach: WEIGHTMESH_OK     the mesh has started WEIGHTMESH_ALONE  no daemon answers at
- * socket_path: every call returns WEIGHTMESH_ALONE other             refused;
- * weightmesh_message(*handle) says why; only _message and _detach work */
+ * weightmesh_detach.
+ *
+ * WEIGHTMESH_OK means that the mesh has started. WEIGHTMESH_ALONE means that no daemon answers at
+ * socket_path; every call then returns WEIGHTMESH_ALONE. With any other status the replica was
+ * refused: weightmesh_message(*handle) says why, and only weightmesh_message and weightmesh_detach
+ * work. */
 WEIGHTMESH_API weightmesh_status weightmesh_attach(const weightmesh_options* options,
                                                    const weightmesh_tensor* tensors,
                                                    const float* const* weights, size_t tensor_count,
