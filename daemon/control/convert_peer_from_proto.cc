@@ -232,6 +232,7 @@ absl::StatusOr<SyncMessage> FromProto(const v1::SyncMessage& proto) {
   absl::StatusOr<NodeInfo> self = FromProto(proto.self());
   if (!self.ok()) return Within(self.status(), "SyncMessage.self");
   message.self = *std::move(self);
+  message.sequence = proto.sequence();
   absl::Status counts = CheckCount("SyncMessage.nodes", proto.nodes_size(), kNodesPerSyncMax);
   counts.Update(CheckCount("SyncMessage.runs", proto.runs_size(), kRunsPerSyncMax));
   if (!counts.ok()) return counts;

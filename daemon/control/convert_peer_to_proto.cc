@@ -76,6 +76,7 @@ v1::SyncMessage ToProto(const SyncMessage& message) {
   v1::SyncMessage proto;
   proto.set_protocol_version(kPeerProtocolVersion);
   *proto.mutable_self() = ToProto(message.self);
+  proto.set_sequence(message.sequence);
   for (const NodeInfo& node : message.nodes) *proto.add_nodes() = ToProto(node);
   for (const RunState& run : message.runs) *proto.add_runs() = ToProto(run);
   return proto;

@@ -36,9 +36,17 @@ absl::Duration Membership::sync_timeout() const {
   return std::max(kSyncTimeoutMin, 2 * options_.sync_interval);
 }
 
-void Membership::Learn(absl::Time now, const SyncMessage& message) {
+bool Membership::Learn(absl::Time now, const SyncMessage& message) {
+  const Peer* known = Find(message.self.node_id);
+  if (known != nullptr && known->info.session == message.self.session &&
+      message.sequence <= known->sequence) {
+    return false;
+  }
   LearnNode(now, message.self, /*first_hand=*/true);
+  const auto sender = peers_.find(message.self.node_id);
+  if (sender != peers_.end()) sender->second.sequence = message.sequence;
   for (const NodeInfo& info : message.nodes) LearnNode(now, info, /*first_hand=*/false);
+  return true;
 }
 
 // Only a node itself tells of its sessions; from others just unknown nodes are taken over.

@@ -29,6 +29,7 @@ struct Peer {
 
  private:
   friend class Membership;
+  uint64_t sequence = 0;  // of the newest message of info.session
   bool sync_open = false;
   absl::Time synced_at = absl::InfinitePast();  // when the open sync began
   absl::Time next_sync;
@@ -54,8 +55,9 @@ class Membership {
   const std::map<NodeId, Peer>& peers() const { return peers_; }
   const Peer* Find(NodeId node) const;
 
-  // Takes over what a message says of its sender and of others.
-  void Learn(absl::Time now, const SyncMessage& message);
+  // Takes over what a message says of its sender and of others. False when a newer message of the
+  // same process came before it: what it says of runs is out of date.
+  bool Learn(absl::Time now, const SyncMessage& message);
   // `node` gave a sign of life. True if that ended a silence.
   bool Heard(absl::Time now, NodeId node);
   // `node` is silent from now on. True if it was not before.

@@ -16,7 +16,7 @@ void NodeCore::Step(absl::Time now, const Event& event, Actions* actions) {
   impl_->Step(now, event, actions);
 }
 absl::Time NodeCore::next_deadline() const { return impl_->next_deadline(); }
-SyncMessage NodeCore::MakeSync() const { return impl_->MakeSync(); }
+SyncMessage NodeCore::MakeSync() { return impl_->MakeSync(); }
 const NodeInfo& NodeCore::self() const { return impl_->self(); }
 TopologySnapshot NodeCore::Topology(absl::Time now, absl::string_view run_id) const {
   return impl_->Topology(now, run_id);

@@ -58,7 +58,7 @@ class NodeCore {
   absl::Time next_deadline() const;
 
   // What this node tells others.
-  SyncMessage MakeSync() const;
+  SyncMessage MakeSync();
   const NodeInfo& self() const;
 
   // For operators. An empty run_id means all runs.

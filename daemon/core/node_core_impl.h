@@ -25,7 +25,7 @@ class NodeCore::Impl final : public StepContext {
 
   void Step(absl::Time now, const Event& event, Actions* actions);
   absl::Time next_deadline() const;
-  SyncMessage MakeSync() const;
+  SyncMessage MakeSync();
   const NodeInfo& self() const { return options_.self; }
 
   TopologySnapshot Topology(absl::Time now, absl::string_view run_id) const;
@@ -132,6 +132,7 @@ class NodeCore::Impl final : public StepContext {
   std::map<NodeId, LinkStatistics> links_;
   uint64_t last_request_ = 0;
   uint64_t last_send_ = 0;
+  uint64_t last_sync_ = 0;
   absl::Time next_run_tick_;
 };
 

@@ -88,7 +88,8 @@ void NodeCore::Impl::On(const AttachRequested& event) {
   const ReplicaId replica = MakeReplicaId(event.run_id, event.replica_name);
   if (run != nullptr) {
     const Member* known = run->Find(replica);
-    if (known != nullptr && known->info.state == ReplicaState::kWaiting) {
+    const bool waits = known != nullptr && known->info.state == ReplicaState::kWaiting;
+    if (waits && IsReachable(*known)) {
       return refuse(attach::ReplyCode::kNameInUse,
                     absl::StrCat("a live replica of run ", event.run_id, " is already named ",
                                  event.replica_name, "; give every trainer its own replica_name"));
@@ -121,8 +122,9 @@ void NodeCore::Impl::MergeSync(const SyncMessage& message) {
   if (message.self.node_id == options_.self.node_id) return;
   const Peer* known = membership_.Find(message.self.node_id);
   const bool new_session = known != nullptr && known->info.session != message.self.session;
-  membership_.Learn(now_, message);
+  const bool in_order = membership_.Learn(now_, message);
   Heard(message.self.node_id);
+  if (!in_order) return;
   if (new_session) BuryFormerSession(message.self);
   for (const RunState& state : message.runs) MergeRun(message.self, state);
 }
@@ -201,8 +203,7 @@ void NodeCore::Impl::MergeMembers(Run* run, const NodeInfo& from, const RunState
     Member* known = run->Find(info.replica_id);
     if (run->started() && known == nullptr) continue;  // no founder
     const bool elsewhere = known != nullptr && !known->node.IsZero() &&
-                           known->node != from.node_id &&
-                           known->info.state <= ReplicaState::kActive;
+                           known->node != from.node_id && IsReachable(*known);
     if (elsewhere) {
       // One name attached at two daemons at once: the lower node_id keeps it.
       if (run->started() || known->node < from.node_id) continue;

@@ -7,8 +7,9 @@
 
 namespace weightmesh {
 
-SyncMessage NodeCore::Impl::MakeSync() const {
+SyncMessage NodeCore::Impl::MakeSync() {
   SyncMessage message;
+  message.sequence = ++last_sync_;
   message.self = options_.self;
   for (const auto& [node, peer] : membership_.peers()) message.nodes.push_back(peer.info);
   for (const auto& [name, run] : runs_) {

@@ -44,6 +44,8 @@ struct RunState {
 
 struct SyncMessage {
   NodeInfo self;
+  uint64_t sequence =
+      0;  // counts this process's messages, so that an overtaken one is known as such
   std::vector<NodeInfo> nodes;
   std::vector<RunState> runs;
 };

@@ -47,6 +47,7 @@ RunState SampleRunState() {
 
 SyncMessage SampleSync() {
   SyncMessage message;
+  message.sequence = 77;
   message.self = SampleNode(0);
   message.nodes = {SampleNode(1), SampleNode(2)};
   message.runs = {SampleRunState()};

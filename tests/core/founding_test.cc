@@ -143,6 +143,7 @@ TEST_F(FoundingTest, OfTwoRecordsTheLowerDigestWins) {
 
   theirs.config.seed = 1;
   while (FoundingDigest(harness_.founding) < FoundingDigest(theirs)) ++theirs.config.seed;
+  message = harness_.MessageOf(1, ReplicaState::kWaiting, {1}, false);
   message.runs[0].founding = theirs;
   harness_.Step(SyncReceived{message});
   ExpectRefused(ReplyCode::kMismatch, "RunConfig.seed is 0 here and");
@@ -324,6 +325,16 @@ TEST_F(FoundingTest, AnEarlyRequestToWhoIsRefusedIsDead) {
   harness_.Step(SyncReceived{harness_.MessageOf(1, ReplicaState::kActive, {1, 2, 3}, true)});
   EXPECT_EQ(harness_.All<RefuseAttach>().size(), 1u);
   EXPECT_EQ(harness_.Only<AnswerPull>().answer.verdict, wire::Verdict::kDead);
+}
+
+// The connections of two daemons are not ordered among each other.
+TEST_F(FoundingTest, AnOvertakenMessageTakesNoReplicaAway) {
+  harness_.Step(harness_.AttachEvent());
+  const SyncMessage older = harness_.MessageOf(1, ReplicaState::kWaiting, {}, false);
+  harness_.Step(SyncReceived{harness_.MessageOf(1, ReplicaState::kWaiting, {1}, false)});
+  EXPECT_EQ(harness_.core().Runs()[0].replicas, 2u);
+  harness_.Step(SyncReceived{older});
+  EXPECT_EQ(harness_.core().Runs()[0].replicas, 2u);
 }
 
 TEST_F(FoundingTest, AMessageFromBeforeTheAttachKillsNobody) {

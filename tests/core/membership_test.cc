@@ -17,7 +17,9 @@ NodeInfo Info(uint32_t k) {
 }
 
 SyncMessage From(uint32_t k, const std::vector<uint32_t>& knows = {}) {
+  static uint64_t sequence = 0;
   SyncMessage message;
+  message.sequence = ++sequence;
   message.self = Info(k);
   for (uint32_t other : knows) message.nodes.push_back(Info(other));
   return message;

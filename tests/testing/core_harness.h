@@ -130,8 +130,9 @@ class CoreHarness {
 
   // What node k says: it hosts replica k in `state`; all of `waiting` wait, or have started.
   SyncMessage MessageOf(uint32_t k, ReplicaState state, const std::vector<uint32_t>& replicas,
-                        bool started) const {
+                        bool started) {
     SyncMessage message;
+    message.sequence = ++sequence_;
     message.self = InfoOf(k);
     RunState run;
     run.run_id = "run";
@@ -236,6 +237,7 @@ class CoreHarness {
   bool peers_answer_syncs = true;
 
  private:
+  uint64_t sequence_ = 0;  // of the messages made
   uint32_t Partner(uint32_t k, uint64_t round, uint32_t segment, bool source) const {
     std::vector<ReplicaId> ids;
     for (uint32_t founder : founders_) ids.push_back(ReplicaOf(founder));
