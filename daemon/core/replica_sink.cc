@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "daemon/core/check.h"
@@ -126,7 +127,7 @@ void ReplicaSink::Ask(uint32_t segment) {
 void ReplicaSink::Redirect(uint32_t segment, Outcome reason) {
   SegmentPull& pull = pulls_[segment];
   if (pull.first_failure == Outcome::kNone) pull.first_failure = reason;
-  if (pull.source < statistics_->sources.size()) ++statistics_->sources[pull.source].failed;
+  ++statistics_->sources[pull.source].failed;
   ++statistics_->redirects;
   if (++pull.hops >= run_->view().size()) return Fail(segment, pull.first_failure);
   pull.source =
@@ -140,9 +141,6 @@ void ReplicaSink::Fail(uint32_t segment, Outcome outcome) {
   pull.state = PullState::kFailed;
   pull.verdict = outcome;
   --pending_;
-  if (outcome != Outcome::kDead && pull.source < statistics_->sources.size()) {
-    ++statistics_->sources[pull.source].failed;
-  }
 }
 
 // The pull has its outcome; its buffer waits until the transport lets go of it.
@@ -172,10 +170,12 @@ void ReplicaSink::Answered(SegmentId segment_id, uint32_t buffer, const PullAnsw
       return;
     case wire::Verdict::kQueued:
       pull.state = PullState::kQueued;
+      WakeBy(context_->now() + times_.probe_timeout);
       return;
     case wire::Verdict::kWaiting:
       pull.state = PullState::kWaiting;
       pull.source_round = answer.round;
+      WakeBy(context_->now() + times_.probe_timeout);
       if (overdue_[pull.source] == Value(answer.round)) {
         EndLate(segment);
       } else {
@@ -216,6 +216,7 @@ void ReplicaSink::Ended(SegmentId segment_id, uint32_t buffer_index, PullEnd end
     --pending_;
   } else if (end == PullEnd::kNoData &&
              (pull.verdict == Outcome::kGone || pull.verdict == Outcome::kBusy)) {
+    ++statistics_->sources[pull.source].failed;
     Fail(segment, pull.verdict);
   } else {
     const bool broken = end == PullEnd::kFailed;
@@ -349,13 +350,25 @@ void ReplicaSink::Tick() {
   ScheduleTick();
 }
 
-// A request without any answer for probe_timeout: its source is silent.
+// A request without any answer for probe_timeout: its source is silent. One that was answered
+// waits, as long as its source gives signs of life.
 void ReplicaSink::FindSilent() {
   for (SegmentPull& pull : pulls_) {
-    if (pull.state != PullState::kAsked) continue;
-    if (context_->now() - pull.asked_at < times_.probe_timeout) continue;
-    context_->Doubt(run_->MemberAt(pull.source).node, "it did not answer a pull",
-                    times_.probe_timeout);
+    if (pull.state != PullState::kAsked && !IsParked(pull)) continue;
+    const Member& source = run_->MemberAt(pull.source);
+    if (IsParked(pull)) {
+      if (context_->IsReachable(source)) {
+        const absl::Duration silence = context_->now() - context_->HeardFrom(source.node);
+        if (silence >= times_.probe_timeout) {
+          context_->AskForLife(source.node, times_.probe_timeout);
+        }
+        continue;
+      }
+    } else if (context_->now() - pull.asked_at < times_.probe_timeout) {
+      continue;
+    } else {
+      context_->Doubt(source.node, "it did not answer a pull", times_.probe_timeout);
+    }
     pull.state = PullState::kEnding;
     pull.verdict = Outcome::kDead;
     context_->Emit(CancelPull{pull.request});
@@ -380,14 +393,16 @@ void ReplicaSink::MeetDeadline() {
 
 // A transfer that still holds its buffer two deadlines later never ends by itself.
 void ReplicaSink::CutStuckLinks() {
+  std::set<NodeId> stuck;
   for (auto& buffers : buffers_) {
     for (Buffer& buffer : buffers) {
       if (buffer.state != BufferState::kQuarantine) continue;
       if (context_->now() - buffer.quarantined_at < 2 * times_.round_deadline) continue;
       buffer.quarantined_at = context_->now();
-      context_->CutLink(buffer.peer);
+      stuck.insert(buffer.peer);
     }
   }
+  for (NodeId peer : stuck) context_->CutLink(peer);
 }
 
 // Deadlines that have become void are found at the tick, not searched for at every event.
@@ -397,8 +412,9 @@ void ReplicaSink::ScheduleTick() {
     next_deadline_ = begun_at_ + times_.round_deadline;
     if (collect_wanted_) next_deadline_ = std::min(next_deadline_, collect_deadline_);
     for (const SegmentPull& pull : pulls_) {
-      if (pull.state != PullState::kAsked) continue;
-      next_deadline_ = std::min(next_deadline_, pull.asked_at + times_.probe_timeout);
+      if (pull.state != PullState::kAsked && !IsParked(pull)) continue;
+      const absl::Time since = IsParked(pull) ? context_->now() : pull.asked_at;
+      next_deadline_ = std::min(next_deadline_, since + times_.probe_timeout);
     }
   }
   if (open_requests_ > pending_) {

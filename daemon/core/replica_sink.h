@@ -101,6 +101,11 @@ class ReplicaSink {
     return IsOpen(pull) && pull.state != PullState::kWaiting;
   }
 
+  // Answered, and nothing to be done but wait.
+  static bool IsParked(const SegmentPull& pull) {
+    return pull.state == PullState::kWaiting || pull.state == PullState::kQueued;
+  }
+
   void Ask(uint32_t segment);
   void Redirect(uint32_t segment, Outcome reason);
   void Fail(uint32_t segment, Outcome outcome);

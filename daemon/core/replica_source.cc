@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 
 #include "daemon/core/node_core.h"
 
@@ -109,7 +110,8 @@ void ReplicaSource::Requested(const PullRequest& request) {
 
 void ReplicaSource::Park(const PullRequest& request) {
   if (waiting_.size() >= waiting_max_) return Answer(request, wire::Verdict::kBusy);
-  const absl::Time until = context_->now() + absl::Milliseconds(request.remaining_ms);
+  const absl::Time until = context_->now() + std::min(absl::Milliseconds(request.remaining_ms),
+                                                      run_->config().round_deadline);
   waiting_.push_back(Waiting{request, until});
   WakeBy(until);
   Answer(request, wire::Verdict::kWaiting);
@@ -125,7 +127,7 @@ void ReplicaSource::Serve(const PullRequest& request) {
     return Park(request);  // a reader pins one round of this replica at a time
   }
   if (!Lease(request, *slot)) return Answer(request, wire::Verdict::kGone);
-  StartOrQueue(Transfer{request, *slot});
+  StartOrQueue(Transfer{request, *slot, context_->now()});
 }
 
 bool ReplicaSource::Lease(const PullRequest& request, SlotId slot_id) {
@@ -141,16 +143,22 @@ bool ReplicaSource::Lease(const PullRequest& request, SlotId slot_id) {
   return true;
 }
 
-void ReplicaSource::Unlease(const PullRequest& request, SlotId slot) {
+bool ReplicaSource::Unlease(const PullRequest& request, SlotId slot) {
   --slots_[Value(slot)].leases;
-  --readers_[request.reader].count;
+  const auto reader = readers_.find(request.reader);
+  const bool was_last = --reader->second.count == 0;
+  if (was_last) readers_.erase(reader);
   ReleaseIfFree(slot);
+  return was_last;
 }
 
 void ReplicaSource::StartOrQueue(const Transfer& transfer) {
   PeerQueue& peer = peers_[transfer.request.peer];
   if (peer.active < sends_per_peer_max_) {
     Start(transfer);
+  } else if (peer.queued.size() >= waiting_max_) {
+    Unlease(transfer.request, transfer.slot);
+    Answer(transfer.request, wire::Verdict::kBusy);
   } else {
     peer.queued.push_back(transfer);
     Answer(transfer.request, wire::Verdict::kQueued);
@@ -160,7 +168,8 @@ void ReplicaSource::StartOrQueue(const Transfer& transfer) {
 void ReplicaSource::Start(const Transfer& transfer) {
   ++peers_[transfer.request.peer].active;
   const SendId send_id = context_->OpenSend(attach_);
-  sends_.emplace(send_id, transfer);
+  sends_.emplace(send_id, Transfer{transfer.request, transfer.slot, context_->now()});
+  WakeBy(context_->now() + 2 * times_.round_deadline);
   PullAnswer answer;
   answer.peer = transfer.request.peer;
   answer.request_id = transfer.request.request_id;
@@ -186,10 +195,10 @@ void ReplicaSource::SendEnded(SendId send_id, bool sent) {
     ++link.sends_ended;
     EndClaim(&slots_[Value(transfer.slot)], segment);
   }
-  Unlease(transfer.request, transfer.slot);
+  const bool was_last = Unlease(transfer.request, transfer.slot);
   --peers_[transfer.request.peer].active;
   StartQueued(transfer.request.peer);
-  ServeWaiting();
+  if (was_last) ServeWaiting();
 }
 
 void ReplicaSource::StartQueued(NodeId peer_id) {
@@ -235,8 +244,7 @@ void ReplicaSource::Cancelled(NodeId peer_id, RequestId request_id) {
   if (found == queued.end()) return;
   const Transfer transfer = *found;
   queued.erase(found);
-  Unlease(transfer.request, transfer.slot);
-  ServeWaiting();
+  if (Unlease(transfer.request, transfer.slot)) ServeWaiting();
 }
 
 void ReplicaSource::EndClaim(Slot* slot, uint32_t segment) {
@@ -283,6 +291,7 @@ bool ReplicaSource::IsIdle() const {
 void ReplicaSource::Tick() {
   const absl::Time now = context_->now();
   if (now < next_deadline_) return;
+  CutStuckLinks();
   std::erase_if(waiting_, [now](const Waiting& waiting) { return waiting.until <= now; });
   for (uint32_t k = 0; k < slots_.size(); ++k) {
     Slot& slot = slots_[k];
@@ -309,6 +318,18 @@ void ReplicaSource::Lapse(Slot* slot) {
     if (sink != kNobody) lapsed_[sink] = true;
   }
   EndClaims(slot);
+}
+
+// A transfer that has not ended two deadlines later never does by itself: its reader is stopped.
+// Its lease would keep the slot, and in the end the arena.
+void ReplicaSource::CutStuckLinks() {
+  std::set<NodeId> stuck;
+  for (auto& [send_id, transfer] : sends_) {
+    if (context_->now() - transfer.started_at < 2 * times_.round_deadline) continue;
+    transfer.started_at = context_->now();
+    stuck.insert(transfer.request.peer);
+  }
+  for (NodeId peer : stuck) context_->CutLink(peer);
 }
 
 // Claims of sinks that are gone end; sinks that say nothing are asked for a sign of life.
@@ -341,6 +362,9 @@ void ReplicaSource::Answer(const PullRequest& request, wire::Verdict verdict) {
 void ReplicaSource::ScheduleTick() {
   next_deadline_ = absl::InfiniteFuture();
   for (const Waiting& waiting : waiting_) next_deadline_ = std::min(next_deadline_, waiting.until);
+  for (const auto& [send_id, transfer] : sends_) {
+    next_deadline_ = std::min(next_deadline_, transfer.started_at + 2 * times_.round_deadline);
+  }
   for (const Slot& slot : slots_) {
     if (slot.claims == 0) continue;
     next_deadline_ =

@@ -78,6 +78,7 @@ class ReplicaSource {
   struct Transfer {
     PullRequest request;
     SlotId slot{};
+    absl::Time started_at;
   };
   // What goes to one peer: at most sends_per_peer_max at once, the rest in order.
   struct PeerQueue {
@@ -93,7 +94,8 @@ class ReplicaSource {
   void Serve(const PullRequest& request);
   void Park(const PullRequest& request);
   bool Lease(const PullRequest& request, SlotId slot);
-  void Unlease(const PullRequest& request, SlotId slot);
+  // True when it was the reader's last lease: what waits behind it may be served.
+  bool Unlease(const PullRequest& request, SlotId slot);
   void StartOrQueue(const Transfer& transfer);
   void Start(const Transfer& transfer);
   void StartQueued(NodeId peer);
@@ -102,6 +104,7 @@ class ReplicaSource {
   void EndClaims(Slot* slot);
   void ReleaseIfFree(SlotId slot);
   void CheckSinks(Slot* slot);
+  void CutStuckLinks();
   void Lapse(Slot* slot);
   void Answer(const PullRequest& request, wire::Verdict verdict);
   SlotId const* FindSlot(Round round) const;

@@ -195,6 +195,22 @@ TEST_F(SinkTest, ASilentNodeIsNotAskedUntilItAnswers) {
   EXPECT_EQ(Asked(Begin(later)), silent);
 }
 
+// It had answered, so no request tells that its node has stopped since; its missing sign of life
+// does.
+TEST_F(SinkTest, APullWhoseSourceFellSilentWhileItWaitedIsRedirected) {
+  const StartPull first = Begin(1);
+  harness_.Step(PullAnswered{CoreHarness::AnswerTo(first, Verdict::kWaiting)});
+  harness_.Advance(absl::Milliseconds(200));
+  bool probed = false;  // as others are that owe a sign of life
+  for (const Probe& probe : harness_.All<Probe>()) probed |= probe.node == first.request.peer;
+  ASSERT_TRUE(probed);
+  harness_.Step(ProbeFailed{first.request.peer, "no answer"});
+  harness_.Advance(absl::Milliseconds(200));
+  EXPECT_EQ(harness_.Only<CancelPull>().request_id, first.request.request_id);
+  harness_.Step(PullEnded{first.request.request_id, PullEnd::kCancelled});
+  EXPECT_NE(Asked(harness_.Only<StartPull>()), Asked(first));
+}
+
 TEST_F(SinkTest, AWaitingSourceIsNotSilent) {
   const StartPull pull = Begin(1);
   harness_.Step(PullAnswered{CoreHarness::AnswerTo(pull, Verdict::kWaiting)});

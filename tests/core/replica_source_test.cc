@@ -102,6 +102,27 @@ TEST_P(SourceTest, AReaderLeasesOneRoundAtATime) {
   EXPECT_EQ(harness_.Only<StartSend>().answer.round, Round{2});
 }
 
+// A stopped reader's transfer never ends by itself, and its lease would keep the slot for good.
+TEST_P(SourceTest, ATransferThatDoesNotEndCutsItsLink) {
+  harness_.Publish(1, 0);
+  ASSERT_EQ(Ask(1, 1, 0), Verdict::kData);
+  ASSERT_EQ(Ask(1, 1, 1), Verdict::kData);
+  harness_.Advance(absl::Milliseconds(1999));
+  EXPECT_TRUE(harness_.All<CutLink>().empty());
+  harness_.Advance(absl::Milliseconds(1));
+  ASSERT_EQ(harness_.All<CutLink>().size(), 1u) << "once for both transfers";
+  EXPECT_EQ(harness_.All<CutLink>()[0].node, CoreHarness::NodeOf(1));
+}
+
+TEST_P(SourceTest, AReaderCannotWaitLongerThanADeadline) {
+  PullRequest request = harness_.RequestFrom(1, 1, 1);
+  request.remaining_ms = 1'000'000'000;
+  harness_.Step(PullRequested{request});
+  harness_.Advance(absl::Milliseconds(1001));
+  harness_.Publish(1, 0);
+  EXPECT_TRUE(harness_.All<StartSend>().empty());
+}
+
 TEST_P(SourceTest, SendsToOnePeerAreLimitedAndTheRestQueued) {
   CoreHarness harness(Config(GetParam()), 6);
   harness.options.sends_per_peer_max = 4;
