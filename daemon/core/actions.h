@@ -17,8 +17,7 @@ namespace weightmesh {
 
 // --- trainers ---
 
-// Make the arena now; the trainer hears of it at StartReplica. On failure: refuse the trainer and
-// feed TrainerGone.
+// The attach is accepted; the trainer hears of it at StartReplica. Its arena is there already.
 struct AdmitReplica {
   AttachId attach{};
   ReplicaId replica;

@@ -17,7 +17,8 @@ namespace weightmesh {
 
 // --- trainers ---
 
-// A trainer asks to join a run. Answered by AdmitReplica and later StartReplica, or RefuseAttach.
+// A trainer asks to join a run, and its arena is made. Answered by AdmitReplica and later
+// StartReplica, or RefuseAttach.
 struct AttachRequested {
   AttachId attach{};
   std::string run_id;
@@ -26,7 +27,7 @@ struct AttachRequested {
   std::vector<uint64_t> segment_bytes;  // that a pull of each segment moves; founding.segments rows
   absl::Duration start_timeout;
 };
-// The trainer's socket closed, or its arena could not be made: the replica dies, in any state.
+// The trainer's socket closed: the replica dies, in any state.
 struct TrainerGone {
   AttachId attach{};
 };

@@ -47,7 +47,7 @@ void Trainers::Refuse(AttachId id, attach::ReplyCode code, std::string message) 
     server_->SendReply(id, reply, {});
     server_->Close(id);
   }
-  pending_.erase(id);
+  admitted_.erase(id);
 }
 
 void Trainers::OnAttach(AttachId id, attach::AttachRequest request) {
@@ -59,8 +59,29 @@ void Trainers::OnAttach(AttachId id, attach::AttachRequest request) {
   if (!event.ok()) {
     return Refuse(id, ReplyCodeOf(event.status()), std::string(event.status().message()));
   }
-  pending_[id] = Pending{ToArenaSpec(request, *schema), ReplicaId{}};
+  // Before the core hears of it: no run starts with a founder that has no memory.
+  if (absl::Status made = MakePort(id, ToArenaSpec(request, *schema)); !made.ok()) {
+    return Refuse(id, ReplyCodeOf(made), std::string(made.message()));
+  }
   feed_(*event);
+}
+
+absl::Status Trainers::MakePort(AttachId id, const ArenaSpec& spec) {
+  absl::StatusOr<std::unique_ptr<TrainerPort>> port =
+      TrainerPort::Create(id, spec, device_, &budget_);
+  if (!port.ok()) return port.status();
+  const Arena& arena = (*port)->arena();
+  if (absl::Status done = data_plane_->Register(arena.bytes(), arena.kind()); !done.ok()) {
+    return done;
+  }
+  absl::Status watched = executor_->Watch((*port)->daemon_doorbell(), EPOLLIN,
+                                          [this, id](uint32_t) { OnDoorbell(id); });
+  if (!watched.ok()) {
+    data_plane_->Unregister(arena.bytes());
+    return watched;
+  }
+  ports_[id] = *std::move(port);
+  return absl::OkStatus();
 }
 
 // What the trainer posted last, it posted before it said that it leaves.
@@ -71,7 +92,7 @@ void Trainers::OnLeave(AttachId id) {
 
 void Trainers::OnClosed(AttachId id, absl::string_view reason) {
   spdlog::debug("trainer {} closed its attachment: {}", Value(id), std::string(reason));
-  pending_.erase(id);
+  admitted_.erase(id);
   const auto port = ports_.find(id);
   if (port != ports_.end()) {
     executor_->Unwatch(port->second->daemon_doorbell());
@@ -84,25 +105,7 @@ void Trainers::OnRefused(absl::string_view reason) {
   spdlog::warn("connection to the attach socket refused: {}", std::string(reason));
 }
 
-void Trainers::Run(const AdmitReplica& action) {
-  const auto pending = pending_.find(action.attach);
-  if (pending == pending_.end()) return;
-  pending->second.replica = action.replica;
-  absl::StatusOr<std::unique_ptr<TrainerPort>> port =
-      TrainerPort::Create(action.attach, pending->second.spec, device_, &budget_);
-  absl::Status made = port.status();
-  if (made.ok()) made = data_plane_->Register((*port)->arena().bytes(), (*port)->arena().kind());
-  if (made.ok()) {
-    made = executor_->Watch((*port)->daemon_doorbell(), EPOLLIN,
-                            [this, id = action.attach](uint32_t) { OnDoorbell(id); });
-    if (!made.ok()) data_plane_->Unregister((*port)->arena().bytes());
-  }
-  if (!made.ok()) {
-    Refuse(action.attach, ReplyCodeOf(made), std::string(made.message()));
-    return feed_(TrainerGone{action.attach});
-  }
-  ports_[action.attach] = *std::move(port);
-}
+void Trainers::Run(const AdmitReplica& action) { admitted_[action.attach] = action.replica; }
 
 void Trainers::Run(const RefuseAttach& action) {
   Refuse(action.attach, action.code, action.message);
@@ -114,12 +117,12 @@ void Trainers::Run(const ReportProgress& action) {
 }
 
 void Trainers::Run(const StartReplica& action) {
-  const auto pending = pending_.find(action.attach);
+  const auto admitted = admitted_.find(action.attach);
   const auto port = ports_.find(action.attach);
-  if (pending == pending_.end() || port == ports_.end() || server_ == nullptr) return;
-  server_->SendReply(action.attach, port->second->MakeReply(pending->second.replica),
+  if (admitted == admitted_.end() || port == ports_.end() || server_ == nullptr) return;
+  server_->SendReply(action.attach, port->second->MakeReply(admitted->second),
                      port->second->descriptors());
-  pending_.erase(pending);
+  admitted_.erase(admitted);
 }
 
 void Trainers::Run(const UpdatePage& action) {

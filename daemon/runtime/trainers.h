@@ -60,12 +60,8 @@ class Trainers final : public AttachHandler, public SlotKeeper {
   void Release(AttachId attach, SlotId slot, Round round) override;
 
  private:
-  struct Pending {
-    ArenaSpec spec;
-    ReplicaId replica;
-  };
-
   void Refuse(AttachId id, attach::ReplyCode code, std::string message);
+  absl::Status MakePort(AttachId id, const ArenaSpec& spec);
   void OnDoorbell(AttachId id);
   void DropPort(AttachId id);
 
@@ -76,7 +72,7 @@ class Trainers final : public AttachHandler, public SlotKeeper {
   const std::function<void(const Event&)> feed_;
   ArenaBudget budget_;
   std::unique_ptr<AttachServer> server_;
-  std::map<AttachId, Pending> pending_;  // asked, and not started yet
+  std::map<AttachId, ReplicaId> admitted_;  // and not started yet
   std::map<AttachId, std::unique_ptr<TrainerPort>> ports_;
   // Last numbers of replicas whose arena is gone.
   std::map<AttachId, std::vector<std::pair<std::string, double>>> last_scalars_;
