@@ -47,7 +47,9 @@ void DataEvents::Push(Event event, bool solicited) {
     if (posted_) return;
     posted_ = true;
   }
-  executor_->Post([this] { Drain(); });
+  if (executor_->Post([this] { Drain(); })) return;
+  MutexLock lock(&mutex_);
+  posted_ = false;  // the executor is full: the next event tries again
 }
 
 void DataEvents::Drain() {

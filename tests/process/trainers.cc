@@ -12,8 +12,10 @@ std::string TrainerResult::DescribePulls() const {
   std::string text;
   for (uint32_t k = 0; k < kOutcomeCount; ++k) {
     if (pulls[k] == 0) continue;
-    text += (text.empty() ? "" : " ") + std::string(OutcomeName(Outcome{k})) + " " +
-            std::to_string(pulls[k]);
+    if (!text.empty()) text += " ";
+    text += OutcomeName(Outcome{k});
+    text += " ";
+    text += std::to_string(pulls[k]);
   }
   return text;
 }
