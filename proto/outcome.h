@@ -11,7 +11,7 @@ enum class Outcome : uint32_t {
   kLate = 2,       // not there at the deadline (lockstep) or within overlap_grace (overlap)
   kGone = 3,       // the source had recycled that round's slot
   kSkipped = 4,    // the source published nothing in that round
-  kBusy = 5,       // the source refused: a limit of its own was reached
+  kBusy = 5,       // a limit was reached, the source's or this daemon's own
   kDead = 6,       // the source is gone or silent, and nobody else could be asked
   kCorrupt = 7,    // a block's checksum was wrong; that block kept its own value
   kRefused = 8,    // the source's snapshot holds NaN or infinity

@@ -218,6 +218,8 @@ void ReplicaSink::Ended(SegmentId segment_id, uint32_t buffer_index, PullEnd end
              (pull.verdict == Outcome::kGone || pull.verdict == Outcome::kBusy)) {
     ++statistics_->sources[pull.source].failed;
     Fail(segment, pull.verdict);
+  } else if (end == PullEnd::kNoRoom) {
+    Fail(segment, Outcome::kBusy);  // a limit of this daemon: says nothing of the source
   } else {
     const bool broken = end == PullEnd::kFailed;
     if (broken) context_->Doubt(peer, "a pull from it failed", times_.probe_timeout);

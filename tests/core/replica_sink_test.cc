@@ -195,6 +195,15 @@ TEST_F(SinkTest, ASilentNodeIsNotAskedUntilItAnswers) {
   EXPECT_EQ(Asked(Begin(later)), silent);
 }
 
+TEST_F(SinkTest, ALimitOfTheOwnTransportIsNotBlamedOnTheSource) {
+  const StartPull first = Begin(1);
+  harness_.Step(PullEnded{first.request.request_id, PullEnd::kNoRoom});
+  EXPECT_TRUE(harness_.All<StartPull>().empty());
+  EXPECT_EQ(CollectedOutcome(1), Outcome::kBusy);
+  const uint64_t again = RoundFrom(Asked(first), 2);
+  EXPECT_EQ(Asked(Begin(again)), Asked(first)) << "it is still asked";
+}
+
 // It had answered, so no request tells that its node has stopped since; its missing sign of life
 // does.
 TEST_F(SinkTest, APullWhoseSourceFellSilentWhileItWaitedIsRedirected) {
