@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "daemon/mem/founding.h"
 
 namespace weightmesh {
@@ -63,7 +64,19 @@ void Trainers::OnAttach(AttachId id, attach::AttachRequest request) {
   if (absl::Status made = MakePort(id, ToArenaSpec(request, *schema)); !made.ok()) {
     return Refuse(id, ReplyCodeOf(made), std::string(made.message()));
   }
+  models_[id] = Model{std::move(request.run_id), *std::move(schema)};
   feed_(*event);
+}
+
+std::string Trainers::SchemaDifference(AttachId id) const {
+  const auto own = models_.find(id);
+  if (own == models_.end()) return "";
+  for (const auto& [other_id, other] : models_) {
+    if (other.run_id != own->second.run_id) continue;
+    const std::string difference = DescribeSchemaDifference(own->second.schema, other.schema);
+    if (!difference.empty()) return absl::StrCat("; ", difference);
+  }
+  return "";
 }
 
 absl::Status Trainers::MakePort(AttachId id, const ArenaSpec& spec) {
@@ -108,7 +121,9 @@ void Trainers::OnRefused(absl::string_view reason) {
 void Trainers::Run(const AdmitReplica& action) { admitted_[action.attach] = action.replica; }
 
 void Trainers::Run(const RefuseAttach& action) {
-  Refuse(action.attach, action.code, action.message);
+  const bool mismatch = action.code == attach::ReplyCode::kMismatch;
+  Refuse(action.attach, action.code,
+         absl::StrCat(action.message, mismatch ? SchemaDifference(action.attach) : ""));
   DropPort(action.attach);
 }
 
@@ -149,6 +164,7 @@ void Trainers::DropPort(AttachId id) {
   executor_->Unwatch(port->second->daemon_doorbell());
   data_plane_->Unregister(port->second->arena().bytes());
   ports_.erase(port);
+  models_.erase(id);
 }
 
 std::vector<std::pair<std::string, double>> Trainers::Scalars(AttachId attach) const {

@@ -62,6 +62,9 @@ class Trainers final : public AttachHandler, public SlotKeeper {
  private:
   void Refuse(AttachId id, attach::ReplyCode code, std::string message);
   absl::Status MakePort(AttachId id, const ArenaSpec& spec);
+  // For a refused attach: the first tensor that differs from another trainer's of the run, as
+  // "; tensor 3 is …"; empty when there is none here to compare with.
+  std::string SchemaDifference(AttachId id) const;
   void OnDoorbell(AttachId id);
   void DropPort(AttachId id);
 
@@ -72,6 +75,11 @@ class Trainers final : public AttachHandler, public SlotKeeper {
   const std::function<void(const Event&)> feed_;
   ArenaBudget budget_;
   std::unique_ptr<AttachServer> server_;
+  struct Model {
+    std::string run_id;
+    Schema schema;
+  };
+  std::map<AttachId, Model> models_;        // of all attached
   std::map<AttachId, ReplicaId> admitted_;  // and not started yet
   std::map<AttachId, std::unique_ptr<TrainerPort>> ports_;
   // Last numbers of replicas whose arena is gone.

@@ -78,5 +78,21 @@ TEST(SmallMesh, AfterTheStartAnAttachIsRefusedWithTheReason) {
   for (int k = 0; k < 2; ++k) EXPECT_EQ(run.Result(k, kLimit).exit_code, 0);
 }
 
+TEST(SmallMesh, AModelThatDiffersIsRefusedNamingTheTensor) {
+  Mesh mesh(1);
+  GossipOptions options = SmallRun("other-model", 1);
+  options.steps = 0;
+  GossipRun run(&mesh, options);
+  ASSERT_TRUE(Mesh::Await([&] { return run.Stats(0).round() >= 1; }, kLimit));
+  Child other({GOSSIP_TRAINER, "--socket=" + mesh.socket(0), "--run-id=other-model", "--name=other",
+               "--replicas=1", "--segments=18", "--schedule=1", "--wire=1", "--mode=1", "--seed=7",
+               "--parameters=40001", "--result=" + mesh.Folder() + "/other"},
+              mesh.Folder() + "/other.log");
+  EXPECT_EQ(other.Wait(kLimit), 10 + WEIGHTMESH_REFUSED);
+  EXPECT_NE(mesh.Logs().find("'tensor3' [38988] here"), std::string::npos) << mesh.Logs();
+  run.Stop();
+  EXPECT_EQ(run.Result(0, kLimit).exit_code, 0);
+}
+
 }  // namespace
 }  // namespace weightmesh
