@@ -330,7 +330,8 @@ TEST_F(FoundingTest, AnEarlyRequestToWhoIsRefusedIsDead) {
 // The connections of two daemons are not ordered among each other.
 TEST_F(FoundingTest, AnOvertakenMessageTakesNoReplicaAway) {
   harness_.Step(harness_.AttachEvent());
-  const SyncMessage older = harness_.MessageOf(1, ReplicaState::kWaiting, {}, false);
+  SyncMessage older = harness_.MessageOf(1, ReplicaState::kWaiting, {0}, false);
+  older.runs[0].replicas.clear();  // from before its trainer came
   harness_.Step(SyncReceived{harness_.MessageOf(1, ReplicaState::kWaiting, {1}, false)});
   EXPECT_EQ(harness_.core().Runs()[0].replicas, 2u);
   harness_.Step(SyncReceived{older});
