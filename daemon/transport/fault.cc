@@ -20,7 +20,16 @@ enum FaultKind : uint64_t {
   kCorruptBit,
   kTear,
   kDelay,
+  kDropCancel,
+  kDuplicateRequest,
+  kDuplicateAnswer,
+  kDuplicateSend,
+  kStopPull,
+  kStopSend,
 };
+
+// Marks the second offer of a send that is offered twice.
+constexpr uint64_t kCopy = uint64_t{1} << 63;
 
 uint64_t Draw(uint64_t seed, uint64_t kind, uint64_t count) {
   return Hash64(std::array<uint64_t, 3>{seed, kind, count});
@@ -59,6 +68,7 @@ void FaultTransport::Connect(const PeerLink& link) {
     MutexLock state_lock(&mutex_);
     EndDelayed(link.node);
     EndDropped(link.node);
+    EndStopped(link.node);
   }
   inner_->Connect(link);
 }
@@ -70,6 +80,7 @@ void FaultTransport::Disconnect(NodeId node, bool force) {
     MutexLock state_lock(&mutex_);
     EndDelayed(node);
     EndDropped(node);
+    if (force) EndStopped(node);
   }
   inner_->Disconnect(node, force);
 }
@@ -116,29 +127,36 @@ void FaultTransport::Cancel(RequestId request_id) {
 
 void FaultTransport::Answer(const PullAnswer& answer) {
   MutexLock lock(&inner_mutex_);
+  DelayedAnswer operation{answer, false};
   {
     MutexLock state_lock(&mutex_);
     if (Hits(options_.drop_answer, kDropAnswer, ++answers_)) {
       ++counts_.answers_dropped;
       return;
     }
-    if (Delay(answer.peer, DelayedAnswer{answer})) return;
+    operation.twice = Hits(options_.duplicate_answer, kDuplicateAnswer, answers_);
+    counts_.answers_duplicated += operation.twice;
+    if (Delay(answer.peer, operation)) return;
   }
-  inner_->Answer(answer);
+  Forward(operation);
 }
 
 void FaultTransport::Send(const PullAnswer& answer, absl::Span<const std::byte> data,
                           SendId send_id) {
   MutexLock lock(&inner_mutex_);
+  DelayedSend operation{answer, data, send_id, false};
   {
     MutexLock state_lock(&mutex_);
     if (Hits(options_.fail_send, kFailSend, ++sends_)) {
       ++counts_.sends_failed;
       return Complete(SendEnded{send_id});
     }
-    if (Delay(answer.peer, DelayedSend{answer, data, send_id})) return;
+    operation.twice = Hits(options_.duplicate_send, kDuplicateSend, sends_);
+    counts_.sends_duplicated += operation.twice;
+    if (Hits(options_.stop_send, kStopSend, sends_)) stopped_sends_[send_id].peer = answer.peer;
+    if (Delay(answer.peer, operation)) return;
   }
-  inner_->Send(answer, data, send_id);
+  Forward(operation);
 }
 
 void FaultTransport::Stop() {
@@ -147,6 +165,7 @@ void FaultTransport::Stop() {
     stopping_ = true;
     EndDelayed(std::nullopt);
     EndDropped(std::nullopt);
+    EndStopped(std::nullopt);
   }
   changed_.notify_one();
   if (thread_.joinable()) thread_.join();
@@ -163,8 +182,16 @@ void FaultTransport::Forward(const Operation& operation) {
     inner_->Pull(pull->request, pull->landing);
   } else if (const auto* answer = std::get_if<DelayedAnswer>(&operation)) {
     inner_->Answer(answer->answer);
+    if (answer->twice) inner_->Answer(answer->answer);
   } else if (const auto* send = std::get_if<DelayedSend>(&operation)) {
+    if (send->twice) {
+      MutexLock lock(&mutex_);
+      send_copies_[send->send_id] = SendCopies{};
+    }
     inner_->Send(send->answer, send->data, send->send_id);
+    if (send->twice) {
+      inner_->Send(send->answer, send->data, SendId{Value(send->send_id) | kCopy});
+    }
   }
 }
 
@@ -197,6 +224,7 @@ bool FaultTransport::Delay(NodeId peer, Operation operation) {
       damage_.erase(pull->request.request_id);
       Complete(PullEnded{pull->request.request_id, PullEnd::kFailed});
     } else if (const auto* send = std::get_if<DelayedSend>(&operation)) {
+      stopped_sends_.erase(send->send_id);
       Complete(SendEnded{send->send_id});
     }
     return true;
@@ -213,16 +241,37 @@ bool FaultTransport::Delay(NodeId peer, Operation operation) {
 }
 
 void FaultTransport::PlanDamage(const PullRequest& request, absl::Span<std::byte> landing) {
-  const bool flip = Hits(options_.corrupt, kCorrupt, pulls_);
-  const bool tear = Hits(options_.tear, kTear, pulls_);
-  if ((!flip && !tear) || landing.empty()) return;
-  Damage& damage = damage_[request.request_id];
+  Damage damage;
+  damage.peer = request.peer;
   damage.landing = landing;
-  damage.flip = flip;
-  if (tear) {
-    const auto half = landing.subspan(landing.size() / 2);
-    damage.former.assign(half.begin(), half.end());
+  damage.flip = Hits(options_.corrupt, kCorrupt, pulls_);
+  damage.tear = Hits(options_.tear, kTear, pulls_);
+  damage.stop = Hits(options_.stop_pull, kStopPull, pulls_);
+  if (landing.empty() || !(damage.flip || damage.tear || damage.stop)) return;
+  const auto second_half = landing.subspan(landing.size() / 2);
+  if (damage.tear || damage.stop) damage.former.assign(second_half.begin(), second_half.end());
+  damage_[request.request_id] = std::move(damage);
+}
+
+bool FaultTransport::ApplyDamage(RequestId request_id, Damage damage) {
+  const auto second_half = damage.landing.subspan(damage.landing.size() / 2);
+  if (damage.stop) {
+    ++counts_.pulls_stopped;
+    std::vector<std::byte> data(second_half.begin(), second_half.end());
+    std::copy(damage.former.begin(), damage.former.end(), second_half.begin());
+    stopped_pulls_[request_id] = StoppedPull{damage.peer, second_half, std::move(data)};
+    return false;
   }
+  if (damage.tear) {
+    ++counts_.torn;
+    std::copy(damage.former.begin(), damage.former.end(), second_half.begin());
+  }
+  if (damage.flip) {
+    ++counts_.corrupted;
+    const uint64_t bit = Draw(options_.seed, kCorruptBit, Value(request_id));
+    damage.landing[bit / 8 % damage.landing.size()] ^= std::byte(1 << bit % 8);
+  }
+  return true;
 }
 
 void FaultTransport::EndDelayed(std::optional<NodeId> peer) {
@@ -235,6 +284,7 @@ void FaultTransport::EndDelayed(std::optional<NodeId> peer) {
       damage_.erase(pull->request.request_id);
       Complete(PullEnded{pull->request.request_id, PullEnd::kFailed});
     } else if (const auto* send = std::get_if<DelayedSend>(&entry->second.second)) {
+      stopped_sends_.erase(send->send_id);
       Complete(SendEnded{send->send_id});
     }
     entry = delayed_.erase(entry);
@@ -250,6 +300,23 @@ void FaultTransport::EndDropped(std::optional<NodeId> peer) {
     Complete(PullEnded{entry->first, PullEnd::kFailed});
     entry = dropped_.erase(entry);
   }
+}
+
+void FaultTransport::EndStopped(std::optional<NodeId> peer) {
+  const auto is_of_it = [&](NodeId other) { return !peer.has_value() || other == *peer; };
+  for (auto& [request_id, damage] : damage_) damage.stop &= !is_of_it(damage.peer);
+  std::erase_if(stopped_pulls_, [&](const auto& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const StoppedPull& pull = entry.second;
+    if (!is_of_it(pull.peer)) return false;
+    std::copy(pull.data.begin(), pull.data.end(), pull.second_half.begin());
+    Complete(PullEnded{entry.first, PullEnd::kFailed});
+    return true;
+  });
+  std::erase_if(stopped_sends_, [&](const auto& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!is_of_it(entry.second.peer)) return false;
+    if (entry.second.over) Complete(SendEnded{entry.first});
+    return true;
+  });
 }
 
 void FaultTransport::Complete(Completion completion) {
@@ -306,11 +373,25 @@ void FaultTransport::DeliverCompletions() {
 }
 
 void FaultTransport::OnPullRequest(const PullRequest& request) {
+  bool twice = false;
+  {
+    MutexLock lock(&mutex_);
+    twice = Hits(options_.duplicate_request, kDuplicateRequest, ++requests_);
+    counts_.requests_duplicated += twice;
+  }
   MutexLock lock(&sink_mutex_);
   sink_->OnPullRequest(request);
+  if (twice) sink_->OnPullRequest(request);
 }
 
 void FaultTransport::OnPullCancel(NodeId peer, RequestId request_id) {
+  {
+    MutexLock lock(&mutex_);
+    if (Hits(options_.drop_cancel, kDropCancel, ++cancels_)) {
+      ++counts_.cancels_dropped;
+      return;
+    }
+  }
   MutexLock lock(&sink_mutex_);
   sink_->OnPullCancel(peer, request_id);
 }
@@ -325,18 +406,9 @@ void FaultTransport::OnPullEnded(RequestId request_id, PullEnd end) {
     MutexLock lock(&mutex_);
     const auto found = damage_.find(request_id);
     if (found != damage_.end()) {
-      const Damage& damage = found->second;
-      if (end == PullEnd::kLanded) {
-        std::copy(damage.former.begin(), damage.former.end(),
-                  damage.landing.end() - damage.former.size());
-        counts_.torn += damage.former.empty() ? 0 : 1;
-        if (damage.flip) {
-          const uint64_t bit = Draw(options_.seed, kCorruptBit, Value(request_id));
-          damage.landing[bit / 8 % damage.landing.size()] ^= std::byte(1 << bit % 8);
-          ++counts_.corrupted;
-        }
-      }
+      Damage damage = std::move(found->second);
       damage_.erase(found);
+      if (end == PullEnd::kLanded && !ApplyDamage(request_id, std::move(damage))) return;
     }
   }
   MutexLock lock(&sink_mutex_);
@@ -344,6 +416,24 @@ void FaultTransport::OnPullEnded(RequestId request_id, PullEnd end) {
 }
 
 void FaultTransport::OnSendEnded(SendId send_id, bool sent) {
+  {
+    MutexLock lock(&mutex_);
+    send_id = SendId{Value(send_id) & ~kCopy};
+    if (const auto copies = send_copies_.find(send_id); copies != send_copies_.end()) {
+      copies->second.sent |= sent;
+      if (--copies->second.open > 0) return;
+      sent = copies->second.sent;
+      send_copies_.erase(copies);
+    }
+    if (const auto stopped = stopped_sends_.find(send_id); stopped != stopped_sends_.end()) {
+      if (sent) {
+        ++counts_.sends_stopped;
+        stopped->second.over = true;
+        return;
+      }
+      stopped_sends_.erase(stopped);
+    }
+  }
   MutexLock lock(&sink_mutex_);
   sink_->OnSendEnded(send_id, sent);
 }
@@ -352,6 +442,7 @@ void FaultTransport::OnLinkDown(NodeId peer, absl::string_view reason) {
   {
     MutexLock lock(&mutex_);
     EndDropped(peer);
+    EndStopped(peer);
   }
   DeliverCompletions();
   MutexLock lock(&sink_mutex_);

@@ -1,4 +1,5 @@
-// FaultTransport: a Transport that loses, delays, fails and damages what goes through another one.
+// FaultTransport: a Transport that loses, delays, repeats, fails, damages and stops what goes
+// through another one.
 //
 // For tests and for daemons that are told to misbehave. It has one thread of its own, which passes
 // delayed operations on and reports the ends that it causes. Calls of the inner transport are
@@ -41,12 +42,25 @@ struct FaultOptions {
   FaultRule drop_request = {};
   // An Answer is lost; the puller hears nothing.
   FaultRule drop_answer = {};
+  // The cancel of a pull is lost on its way in: this source goes on.
+  FaultRule drop_cancel = {};
+  // A request arrives twice; an Answer is sent twice; a Send is offered twice, of which the reader
+  // takes at most one, and ends once both have.
+  FaultRule duplicate_request = {};
+  FaultRule duplicate_answer = {};
+  FaultRule duplicate_send = {};
   // Send ends as not sent; the puller hears nothing.
   FaultRule fail_send = {};
   // One bit of landed data is flipped; host memory only.
   FaultRule corrupt = {};
   // The second half of the landing memory keeps its former bytes; host memory only.
   FaultRule tear = {};
+  // The data stops in the middle: the pull has begun and does not end, cancelled or not, until its
+  // link is closed by force, replaced or down, or the transport stops (kFailed). The second half
+  // lands just before that end: as late as a transport may write. Host memory only.
+  FaultRule stop_pull = {};
+  // The same at the source: its reader never says that it has all; Send ends as not sent, likewise.
+  FaultRule stop_send = {};
 
   // Each Pull, Answer and Send waits a time drawn evenly from [min, max]; never overtaking an
   // earlier one to the same peer. Cancels are not delayed.
@@ -61,10 +75,17 @@ struct FaultCounts {
   uint64_t pulls_failed = 0;
   uint64_t requests_dropped = 0;
   uint64_t answers_dropped = 0;
+  uint64_t cancels_dropped = 0;
+  uint64_t requests_duplicated = 0;
+  uint64_t answers_duplicated = 0;
+  uint64_t sends_duplicated = 0;
   uint64_t sends_failed = 0;
   uint64_t corrupted = 0;
   uint64_t torn = 0;
+  uint64_t pulls_stopped = 0;
+  uint64_t sends_stopped = 0;
   uint64_t delayed = 0;
+  friend bool operator==(const FaultCounts&, const FaultCounts&) = default;
 };
 
 class FaultTransport : public Transport, private TransportSink {
@@ -101,11 +122,13 @@ class FaultTransport : public Transport, private TransportSink {
   };
   struct DelayedAnswer {
     PullAnswer answer;
+    bool twice = false;
   };
   struct DelayedSend {
     PullAnswer answer;
     absl::Span<const std::byte> data;
     SendId send_id;
+    bool twice = false;
   };
   using Operation = std::variant<DelayedPull, DelayedAnswer, DelayedSend>;
 
@@ -120,9 +143,27 @@ class FaultTransport : public Transport, private TransportSink {
 
   // What to do to a landing once its data is there.
   struct Damage {
+    NodeId peer;
     absl::Span<std::byte> landing;
     bool flip = false;
-    std::vector<std::byte> former;  // of the landing's second half; empty: not torn
+    bool tear = false;
+    bool stop = false;
+    std::vector<std::byte> former;  // of the landing's second half, to tear or stop
+  };
+  // A pull whose data stopped in the middle.
+  struct StoppedPull {
+    NodeId peer;
+    absl::Span<std::byte> second_half;
+    std::vector<std::byte> data;  // what lands there at the end
+  };
+  struct StoppedSend {
+    NodeId peer;
+    bool over = false;  // the inner transport is done with it
+  };
+  // A send that was offered twice.
+  struct SendCopies {
+    uint32_t open = 2;
+    bool sent = false;
   };
 
   // Calls of the inner transport, each by whoever holds inner_mutex_.
@@ -138,6 +179,10 @@ class FaultTransport : public Transport, private TransportSink {
   void EndDelayed(std::optional<NodeId> peer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Ends the pulls whose requests were dropped, of `peer` or of all.
   void EndDropped(std::optional<NodeId> peer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Ends what stopped in the middle with `peer`, or with all; what is open there stops no more.
+  void EndStopped(std::optional<NodeId> peer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // False when the pull has stopped instead: its end is told later.
+  bool ApplyDamage(RequestId request_id, Damage damage) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Complete(Completion completion) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   void Run();
@@ -167,10 +212,15 @@ class FaultTransport : public Transport, private TransportSink {
   std::map<NodeId, Clock::time_point> last_due_ ABSL_GUARDED_BY(mutex_);
   std::map<RequestId, NodeId> dropped_ ABSL_GUARDED_BY(mutex_);
   std::map<RequestId, Damage> damage_ ABSL_GUARDED_BY(mutex_);
+  std::map<RequestId, StoppedPull> stopped_pulls_ ABSL_GUARDED_BY(mutex_);
+  std::map<SendId, StoppedSend> stopped_sends_ ABSL_GUARDED_BY(mutex_);
+  std::map<SendId, SendCopies> send_copies_ ABSL_GUARDED_BY(mutex_);
   std::vector<Completion> completions_ ABSL_GUARDED_BY(mutex_);
   uint64_t pulls_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t answers_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t sends_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t requests_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t cancels_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t delays_ ABSL_GUARDED_BY(mutex_) = 0;
   FaultCounts counts_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;
