@@ -148,11 +148,11 @@ class UcxDataThread {
                               size_t data_bytes, const ucp_am_recv_param_t* param);
   ucs_status_t Refuse(const Received& received);
   ucs_status_t Decline(const Received& received);
-  ucs_status_t OnRequestFrame(NodeId peer, const wire::PullRequestFrame& frame,
-                              const Received& received);
-  ucs_status_t OnAnswerFrame(NodeId peer, const wire::PullAnswerFrame& frame,
-                             const Received& received);
-  void OnIdleCloseFrame(NodeId peer);
+  // A checked frame of `peer`.
+  ucs_status_t Take(NodeId peer, const wire::PullRequestFrame& frame, const Received& received);
+  ucs_status_t Take(NodeId peer, const wire::PullAnswerFrame& frame, const Received& received);
+  ucs_status_t Take(NodeId peer, const wire::PullCancelFrame& frame, const Received& received);
+  ucs_status_t Take(NodeId peer, const wire::IdleCloseFrame& frame, const Received& received);
   ucs_status_t Receive(PullSlot* pull, const PullAnswer& answer, const Received& received);
 
   static void OnFrameSent(void* request, ucs_status_t status, void* slot);

@@ -2,10 +2,11 @@
 #include <algorithm>
 #include <cstring>
 #include <optional>
-#include <type_traits>
+#include <variant>
 #include <vector>
 
 #include "daemon/core/check.h"
+#include "daemon/transport/received_frame.h"
 #include "daemon/transport/ucx/data_thread.h"
 
 namespace weightmesh {
@@ -16,41 +17,6 @@ using wire::Verdict;
 
 wire::FrameHeader HeaderOf(FrameType type, uint64_t token) {
   return {wire::kMagic, wire::kVersion, static_cast<uint16_t>(type), token};
-}
-
-// A frame of the size and kind that its active-message id promises.
-template <typename Frame>
-std::optional<Frame> ReadFrame(FrameType type, const void* header, size_t header_bytes) {
-  static_assert(std::is_trivially_copyable_v<Frame>);
-  Frame frame;
-  if (header_bytes != sizeof frame) return std::nullopt;
-  std::memcpy(&frame, header, sizeof frame);  // UCX promises no alignment
-  const wire::FrameHeader& common = frame.header;
-  if (common.magic != wire::kMagic || common.version != wire::kVersion ||
-      common.type != static_cast<uint16_t>(type)) {
-    return std::nullopt;
-  }
-  return frame;
-}
-
-bool IsFinal(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::kGone:
-    case Verdict::kSkipped:
-    case Verdict::kBusy:
-    case Verdict::kDead:
-      return true;
-    case Verdict::kData:
-    case Verdict::kQueued:
-    case Verdict::kWaiting:
-      return false;
-  }
-  return false;
-}
-
-bool IsKnown(uint32_t verdict) {
-  return verdict >= static_cast<uint32_t>(Verdict::kData) &&
-         verdict <= static_cast<uint32_t>(Verdict::kDead);
 }
 
 wire::PullAnswerFrame AnswerFrame(uint64_t token, const PullAnswer& answer, size_t data_bytes) {
@@ -205,93 +171,48 @@ ucs_status_t UcxDataThread::OnFrame(void* argument, const void* header, size_t h
   const Received received{header,     header_bytes, data,
                           data_bytes, rendezvous,   named ? param->reply_ep : nullptr};
   if (self->stopping_) return self->Decline(received);
-  // Only an answer brings data, and only by rendezvous.
-  if (data_bytes > 0 && (!rendezvous || handler->type != FrameType::kPullAnswer)) {
-    return self->Refuse(received);
-  }
-  const auto sender = [self](const auto& frame) {
-    return frame.has_value() ? self->tokens_.Find(frame->header.token) : std::nullopt;
-  };
-  switch (handler->type) {
-    case FrameType::kPullRequest: {
-      const auto frame = ReadFrame<wire::PullRequestFrame>(handler->type, header, header_bytes);
-      const auto peer = sender(frame);
-      return peer.has_value() ? self->OnRequestFrame(*peer, *frame, received)
-                              : self->Refuse(received);
-    }
-    case FrameType::kPullAnswer: {
-      const auto frame = ReadFrame<wire::PullAnswerFrame>(handler->type, header, header_bytes);
-      const auto peer = sender(frame);
-      return peer.has_value() ? self->OnAnswerFrame(*peer, *frame, received)
-                              : self->Refuse(received);
-    }
-    case FrameType::kPullCancel: {
-      const auto frame = ReadFrame<wire::PullCancelFrame>(handler->type, header, header_bytes);
-      const auto peer = sender(frame);
-      if (!peer.has_value()) return self->Refuse(received);
-      self->sink_->OnPullCancel(*peer, RequestId{frame->request_id});
-      return UCS_OK;
-    }
-    case FrameType::kIdleClose: {
-      const auto frame = ReadFrame<wire::IdleCloseFrame>(handler->type, header, header_bytes);
-      const auto peer = sender(frame);
-      if (!peer.has_value()) return self->Refuse(received);
-      self->OnIdleCloseFrame(*peer);
-      return UCS_OK;
-    }
-  }
-  return self->Refuse(received);
+  const std::optional<ReceivedFrame> frame =
+      ReadFrame({handler->type, header, header_bytes, data_bytes, rendezvous});
+  const std::optional<NodeId> peer =
+      frame.has_value() ? self->tokens_.Find(TokenOf(*frame)) : std::nullopt;
+  if (!peer.has_value()) return self->Refuse(received);
+  return std::visit([&](const auto& kind) { return self->Take(*peer, kind, received); }, *frame);
 }
 
-ucs_status_t UcxDataThread::OnRequestFrame(NodeId peer, const wire::PullRequestFrame& frame,
-                                           const Received& received) {
+ucs_status_t UcxDataThread::Take(NodeId peer, const wire::PullRequestFrame& frame,
+                                 const Received& received) {
   const auto link = links_.find(peer);
   if (link != links_.end() && link->second.draining) return UCS_OK;
   if (received.connection != nullptr) newest_connections_[peer] = received.connection;
-  PullRequest request;
-  request.peer = peer;
-  request.request_id = RequestId{frame.request_id};
-  request.run_key = frame.run_key;
-  request.source = {frame.source_high, frame.source_low};
-  request.reader = {frame.reader_high, frame.reader_low};
-  request.round = Round{frame.round};
-  request.segment = SegmentId{frame.segment};
-  request.remaining_ms = frame.remaining_ms;
-  request.newest_round = Round{frame.newest_round};
-  sink_->OnPullRequest(request);
+  sink_->OnPullRequest(ToPullRequest(peer, frame));
   return UCS_OK;
 }
 
-ucs_status_t UcxDataThread::OnAnswerFrame(NodeId peer, const wire::PullAnswerFrame& frame,
-                                          const Received& received) {
-  const bool with_data = frame.verdict == static_cast<uint32_t>(Verdict::kData);
-  if (!IsKnown(frame.verdict) || with_data != received.rendezvous ||
-      frame.bytes != received.data_bytes) {
-    return Refuse(received);
-  }
-  const auto found = pulls_by_id_.find(RequestId{frame.request_id});
+ucs_status_t UcxDataThread::Take(NodeId peer, const wire::PullAnswerFrame& frame,
+                                 const Received& received) {
+  const PullAnswer answer = ToPullAnswer(peer, frame);
+  const auto found = pulls_by_id_.find(answer.request_id);
   if (found == pulls_by_id_.end() || found->second->peer != peer || found->second->receiving) {
     return Decline(received);
   }
   PullSlot* pull = found->second;
-  const PullAnswer answer{peer,
-                          pull->id,
-                          frame.run_key,
-                          static_cast<Verdict>(frame.verdict),
-                          SegmentId{frame.segment},
-                          Round{frame.round},
-                          Round{frame.newest_round}};
-  if (with_data) return Receive(pull, answer, received);
+  if (answer.verdict == Verdict::kData) return Receive(pull, answer, received);
   sink_->OnPullAnswer(answer);
   if (IsFinal(answer.verdict)) EndPull(pull, PullEnd::kNoData);
   return UCS_OK;
 }
 
-void UcxDataThread::OnIdleCloseFrame(NodeId peer) {
+ucs_status_t UcxDataThread::Take(NodeId peer, const wire::PullCancelFrame& frame, const Received&) {
+  sink_->OnPullCancel(peer, RequestId{frame.request_id});
+  return UCS_OK;
+}
+
+ucs_status_t UcxDataThread::Take(NodeId peer, const wire::IdleCloseFrame&, const Received&) {
   const auto link = links_.find(peer);
   if (link != links_.end() && link->second.endpoint != nullptr) {
     link->second.endpoint->peer_closes = true;
   }
+  return UCS_OK;
 }
 
 ucs_status_t UcxDataThread::Receive(PullSlot* pull, const PullAnswer& answer,
