@@ -70,6 +70,12 @@ absl::Status Serve(const v1::DaemonConfig& config, const StateDirectory& state,
         "reaches {} can read and steer this mesh",
         (*node)->address());
   }
+  if (config.transport().has_faults()) {
+    spdlog::warn(
+        "transport.faults: this daemon loses, delays or spoils what it moves, ON PURPOSE; take the "
+        "setting out unless this is a test: {}",
+        config.transport().faults().ShortDebugString());
+  }
   Notifier notifier(Environment("NOTIFY_SOCKET"));
   if (absl::Status told = notifier.Ready((*node)->address()); !told.ok()) {
     spdlog::warn("{}", std::string(told.message()));

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/control/address.h"
 #include "daemon/control/plaintext.h"
+#include "daemon/runtime/fault_config.h"
 
 namespace weightmesh {
 namespace {
@@ -147,7 +148,7 @@ absl::Status CheckTransport(const v1::TransportConfig& transport) {
         absl::StrCat("transport.devices[", i, "] is \"", device,
                      "\"; one device each, as \"eth0\" or \"mlx5_0:1\""));
   }
-  return absl::OkStatus();
+  return CheckFaults(transport.faults());
 }
 
 absl::Status CheckLog(const v1::Log& log) {

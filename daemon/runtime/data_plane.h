@@ -12,6 +12,7 @@
 #include "daemon/core/events.h"
 #include "daemon/runtime/data_events.h"
 #include "daemon/runtime/executor.h"
+#include "daemon/transport/fault.h"
 #include "daemon/transport/loopback.h"
 #include "daemon/transport/transport.h"
 
@@ -22,6 +23,7 @@ struct RemoteTransport {
   std::string kind;  // "ucx", "loopback"
   std::unique_ptr<Transport> transport;
   std::map<std::string, std::string> settings;  // in force, for GetConfig
+  const FaultTransport* faults = nullptr;       // `transport`, when it is told to misbehave
 };
 
 // Pulls between replicas of this daemon are copies; all others go over the remote transport.

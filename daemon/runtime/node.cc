@@ -10,6 +10,7 @@
 #include "daemon/control/peer_client.h"
 #include "daemon/control/server.h"
 #include "daemon/runtime/core_loop.h"
+#include "daemon/runtime/fault_config.h"
 #include "daemon/runtime/node_service.h"
 #include "daemon/runtime/random.h"
 #include "daemon/runtime/trainers.h"
@@ -53,6 +54,7 @@ class Node::Impl final : public ActionHandler {
     self_.session = RandomBits();
     self_.version = std::move(options.version);
     transport_ = std::move(options.transport);
+    faults_ = transport_.faults;
   }
   ~Impl() override { Stop(); }
 
@@ -92,6 +94,7 @@ class Node::Impl final : public ActionHandler {
   const v1::DaemonConfig config_;
   NodeInfo self_;
   RemoteTransport transport_;
+  const FaultTransport* faults_ = nullptr;  // data_plane_'s
   HostDevice device_;
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<DataPlane> data_plane_;
@@ -158,6 +161,7 @@ void Node::Impl::Stop() {
   peers_.reset();  // after the core, which asks it; what it still answers is not posted any more
   if (trainers_ != nullptr) trainers_->Stop();
   if (data_plane_ != nullptr) data_plane_->Stop();
+  if (faults_ != nullptr) spdlog::warn("faults injected: {}", DescribeFaults(faults_->counts()));
 }
 
 void Node::Impl::Run(const StartPull& action) {

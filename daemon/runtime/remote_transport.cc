@@ -1,4 +1,4 @@
-// UCX, or nothing beyond this process.
+// UCX, or nothing beyond this process; with the faults that the configuration asks for.
 #include "daemon/runtime/remote_transport.h"
 
 #include <string>
@@ -6,12 +6,14 @@
 
 #include "absl/strings/str_join.h"
 #include "daemon/control/address.h"
+#include "daemon/runtime/fault_config.h"
 #include "daemon/transport/loopback.h"
 #include "daemon/transport/ucx/ucx_transport.h"
 
 namespace weightmesh {
+namespace {
 
-absl::StatusOr<RemoteTransport> MakeRemoteTransport(const v1::DaemonConfig& config) {
+absl::StatusOr<RemoteTransport> MakeSoundTransport(const v1::DaemonConfig& config) {
   RemoteTransport remote;
   remote.kind = config.transport().kind();
   if (remote.kind == "loopback") {
@@ -30,6 +32,18 @@ absl::StatusOr<RemoteTransport> MakeRemoteTransport(const v1::DaemonConfig& conf
   if (!transport.ok()) return transport.status();
   remote.settings = (*transport)->settings();
   remote.transport = *std::move(transport);
+  return remote;
+}
+
+}  // namespace
+
+absl::StatusOr<RemoteTransport> MakeRemoteTransport(const v1::DaemonConfig& config) {
+  absl::StatusOr<RemoteTransport> remote = MakeSoundTransport(config);
+  if (!remote.ok() || !config.transport().has_faults()) return remote;
+  auto faults = std::make_unique<FaultTransport>(std::move(remote->transport),
+                                                 FaultOptionsOf(config.transport().faults()));
+  remote->faults = faults.get();
+  remote->transport = std::move(faults);
   return remote;
 }
 

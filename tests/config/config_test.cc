@@ -4,9 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <functional>
 
 #include "daemon/runtime/config_file.h"
+#include "daemon/runtime/fault_config.h"
 
 namespace weightmesh {
 namespace {
@@ -142,6 +144,26 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"Device",
                   [](auto* c) { c->mutable_transport()->add_devices("eth0,eth1"); },
                   {"transport.devices[0]", "eth0,eth1"}},
+        BadConfig{"FaultRate",
+                  [](auto* c) {
+                    c->mutable_transport()->mutable_faults()->mutable_tear()->set_rate(1.5);
+                  },
+                  {"transport.faults.tear.rate", "1.5", "0 to 1"}},
+        BadConfig{"FaultRateIsNoNumber",
+                  [](auto* c) {
+                    c->mutable_transport()->mutable_faults()->mutable_corrupt()->set_rate(NAN);
+                  },
+                  {"transport.faults.corrupt.rate", "nan", "0 to 1"}},
+        BadConfig{"FaultDelays",
+                  [](auto* c) {
+                    c->mutable_transport()->mutable_faults()->set_delay_ms_min(20);
+                    c->mutable_transport()->mutable_faults()->set_delay_ms_max(10);
+                  },
+                  {"transport.faults.delay_ms_min", "20", "10", "at least"}},
+        BadConfig{
+            "FaultDelayTooLong",
+            [](auto* c) { c->mutable_transport()->mutable_faults()->set_delay_ms_max(3'600'001); },
+            {"transport.faults.delay_ms_max", "3600001", "0 to 3600000"}},
         BadConfig{"Level",
                   [](auto* c) { c->mutable_log()->set_level(static_cast<v1::Log::Level>(9)); },
                   {"log.level", "9", "LEVEL_WARNING"}},
@@ -163,6 +185,33 @@ TEST(ConfigLimits, EndsAreAllowed) {
   config.set_listen_address("10.0.0.1:0");
   config.set_insecure_plaintext(true);
   EXPECT_TRUE(ValidateConfig(config).ok()) << ValidateConfig(config);
+}
+
+// Each field of the message reaches the field of the transport that bears its name.
+TEST(ConfigFaults, ReachTheTransport) {
+  v1::FaultConfig config;
+  config.set_seed(7);
+  config.mutable_fail_pull()->set_nth(1);
+  config.mutable_drop_request()->set_nth(2);
+  config.mutable_drop_answer()->set_nth(3);
+  config.mutable_fail_send()->set_nth(4);
+  config.mutable_corrupt()->set_nth(5);
+  config.mutable_tear()->set_nth(6);
+  config.mutable_tear()->set_rate(0.25);
+  config.set_delay_ms_min(8);
+  config.set_delay_ms_max(9);
+  ASSERT_TRUE(CheckFaults(config).ok());
+  const FaultOptions options = FaultOptionsOf(config);
+  EXPECT_EQ(options.seed, 7u);
+  EXPECT_EQ(options.fail_pull.nth, 1u);
+  EXPECT_EQ(options.drop_request.nth, 2u);
+  EXPECT_EQ(options.drop_answer.nth, 3u);
+  EXPECT_EQ(options.fail_send.nth, 4u);
+  EXPECT_EQ(options.corrupt.nth, 5u);
+  EXPECT_EQ(options.tear.nth, 6u);
+  EXPECT_EQ(options.tear.rate, 0.25);
+  EXPECT_EQ(options.delay_ms_min, 8u);
+  EXPECT_EQ(options.delay_ms_max, 9u);
 }
 
 }  // namespace
