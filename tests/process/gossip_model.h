@@ -7,9 +7,11 @@
 
 namespace weightmesh {
 
-// Parameters of its tensors: a scalar, odd sizes, one longer than a block.
+// Parameters of its tensors: a scalar, odd sizes, one longer than a block (where there are so
+// many). REQUIRES: parameters >= 64.
 inline std::vector<uint64_t> TensorSizes(uint64_t parameters) {
-  return {1, 999, 13, parameters - 1 - 999 - 13};
+  const uint64_t second = parameters > 2000 ? 999 : parameters / 3;
+  return {1, second, 13, parameters - 1 - second - 13};
 }
 
 // A well-mixed 64-bit value of three (murmur3's finalizer over a weighted sum).
@@ -32,11 +34,39 @@ inline std::vector<float> InitialWeights(uint64_t seed, uint64_t parameters) {
   return weights;
 }
 
-// What replica `replica` (0-based) "learns" in `step` (1-based): every weight moves a little.
-inline void Learn(uint64_t seed, uint64_t replica, uint64_t step, std::vector<float>* weights) {
+// Replica `replica`'s own, for runs that allow_different_init.
+inline std::vector<float> OwnInitialWeights(uint64_t seed, uint64_t replica, uint64_t parameters) {
+  return InitialWeights(seed + 1000 * (replica + 1), parameters);
+}
+
+// What replica `replica` (0-based) "learns" in `step` (1-based) at parameter k.
+inline float Update(uint64_t seed, uint64_t replica, uint64_t step, uint64_t k,
+                    float learning = 0.01f) {
+  return learning * UnitFloat(Scramble(seed + replica + 1, step, k));
+}
+
+// Every weight moves a little.
+inline void Learn(uint64_t seed, uint64_t replica, uint64_t step, std::vector<float>* weights,
+                  float learning = 0.01f) {
   for (uint64_t k = 0; k < weights->size(); ++k) {
-    (*weights)[k] += 0.01f * UnitFloat(Scramble(seed + replica + 1, step, k));
+    (*weights)[k] += Update(seed, replica, step, k, learning);
   }
 }
+
+// A marked model's parameter: whose segment this is, and of which step of that replica. Whole
+// numbers below 2^24, so that with alpha = 1 and fp32 on the wire own + (peer - own) is exactly the
+// peer's. REQUIRES: replica × segments + segment < 256.
+constexpr uint64_t kMarkSteps = 65536;
+inline float Mark(uint64_t segments, uint64_t replica, uint64_t segment, uint64_t step) {
+  return static_cast<float>((replica * segments + segment) * kMarkSteps + step % kMarkSteps);
+}
+
+// What a marked trainer found in one segment after a mix.
+struct MarkRecord {
+  uint64_t round;  // that was mixed
+  uint32_t segment;
+  uint32_t replica;  // whose mark it bears
+  uint64_t step;     // modulo kMarkSteps
+};
 
 }  // namespace weightmesh

@@ -16,7 +16,6 @@
 
 #include "daemon/core/check.h"
 #include "grpcpp/grpcpp.h"
-#include "proto/weightmesh/v1/mesh.grpc.pb.h"
 
 namespace weightmesh {
 namespace {
@@ -51,20 +50,23 @@ FileDescriptor BindDatagram(const std::string& path) {
   return bound;
 }
 
+std::string ReadFile(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
 template <typename Reply, typename Call>
-Reply Ask(const std::string& address, Call call) {
-  const auto channel = grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
-  const auto stub = v1::MeshService::NewStub(channel);
+Reply Ask(Call call) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
   Reply reply;
-  const grpc::Status status = call(stub.get(), &context, &reply);
+  const grpc::Status status = call(&context, &reply);
   return status.ok() ? reply : Reply();
 }
 
 }  // namespace
 
-Mesh::Mesh(int daemons) : daemons_(daemons) {
+Mesh::Mesh(int daemons, MeshOptions options) : options_(std::move(options)), daemons_(daemons) {
   std::string pattern = std::filesystem::temp_directory_path() / "weightmesh-XXXXXX";
   folder_ = mkdtemp(pattern.data());
   for (int k = 0; k < daemons; ++k) StartDaemon(k);
@@ -81,28 +83,36 @@ void Mesh::StartDaemon(int k) {
   std::filesystem::create_directory(own);
   const std::string notify_path = own + "/notify.sock";
   const FileDescriptor notify = BindDatagram(notify_path);
-  std::vector<std::string> arguments = {WEIGHTMESHD, "--listen=127.0.0.1:0",
-                                        "--state-directory=" + own, "--attach-socket=" + socket(k)};
+  const std::string config_file = own + "/daemon.textproto";
+  std::ofstream config(config_file);
+  config << options_.config << "\n";
+  if (static_cast<size_t>(k) < options_.config_of.size()) config << options_.config_of[k] << "\n";
+  config.close();
+  std::vector<std::string> arguments = {WEIGHTMESHD, "--config=" + config_file,
+                                        "--listen=127.0.0.1:0", "--state-directory=" + own,
+                                        "--attach-socket=" + socket(k)};
   if (k > 0) arguments.push_back("--seed=" + daemons_[0].address);
   daemons_[k].child = std::make_unique<Child>(std::move(arguments), own + "/daemon.log",
                                               std::vector{"NOTIFY_SOCKET=" + notify_path});
   daemons_[k].address = AwaitListening(notify.get());
   EXPECT_FALSE(daemons_[k].address.empty()) << "daemon " << k << " does not start";
+  daemons_[k].stub = v1::MeshService::NewStub(
+      grpc::CreateChannel(daemons_[k].address, grpc::InsecureChannelCredentials()));
 }
 
 v1::Stats Mesh::Stats(int k, const std::string& run_id) const {
-  return Ask<v1::Stats>(address(k), [&](auto* stub, auto* context, v1::Stats* reply) {
+  return Ask<v1::Stats>([&](auto* context, v1::Stats* reply) {
     v1::GetStatsRequest request;
     request.set_run_id(run_id);
-    return stub->GetStats(context, request, reply);
+    return daemons_[k].stub->GetStats(context, request, reply);
   });
 }
 
 v1::Topology Mesh::Topology(int k, const std::string& run_id) const {
-  return Ask<v1::Topology>(address(k), [&](auto* stub, auto* context, v1::Topology* reply) {
+  return Ask<v1::Topology>([&](auto* context, v1::Topology* reply) {
     v1::GetTopologyRequest request;
     request.set_run_id(run_id);
-    return stub->GetTopology(context, request, reply);
+    return daemons_[k].stub->GetTopology(context, request, reply);
   });
 }
 
@@ -115,13 +125,15 @@ bool Mesh::Await(const std::function<bool()>& holds, absl::Duration limit) {
   return true;
 }
 
+std::string Mesh::DaemonLog(int k) const {
+  return ReadFile(folder_ + "/" + std::to_string(k) + "/daemon.log");
+}
+
 std::string Mesh::Logs() const {
   std::ostringstream all;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_)) {
     if (entry.path().extension() != ".log") continue;
-    std::ifstream file(entry.path());
-    const std::string text{std::istreambuf_iterator<char>(file), {}};
-    all << "--- " << entry.path().string() << "\n" << text << "\n";
+    all << "--- " << entry.path().string() << "\n" << ReadFile(entry.path()) << "\n";
   }
   return all.str();
 }

@@ -7,15 +7,22 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "proto/weightmesh/v1/mesh.pb.h"
+#include "proto/weightmesh/v1/mesh.grpc.pb.h"
 #include "tests/process/child.h"
 
 namespace weightmesh {
 
+struct MeshOptions {
+  // Textproto of every daemon's DaemonConfig; its addresses, folders and seeds are the mesh's.
+  std::string config;
+  // The same for daemon k alone, after that; empty: nothing.
+  std::vector<std::string> config_of;
+};
+
 class Mesh {
  public:
   // Starts `daemons` daemons, the first being the seed of the others, and waits until each serves.
-  explicit Mesh(int daemons);
+  explicit Mesh(int daemons, MeshOptions options = {});
   ~Mesh();
   Mesh(const Mesh&) = delete;
   Mesh& operator=(const Mesh&) = delete;
@@ -34,16 +41,20 @@ class Mesh {
   // Asks again until `holds`, at most `limit`; whether it did.
   static bool Await(const std::function<bool()>& holds, absl::Duration limit);
 
-  // The last lines of every log, for a failed test.
+  // What daemon k has logged.
+  std::string DaemonLog(int k) const;
+  // All of every log, for a failed test.
   std::string Logs() const;
 
  private:
   struct Daemon {
     std::unique_ptr<Child> child;
     std::string address;
+    std::unique_ptr<v1::MeshService::Stub> stub;
   };
   void StartDaemon(int k);
 
+  const MeshOptions options_;
   std::string folder_;
   std::vector<Daemon> daemons_;
 };

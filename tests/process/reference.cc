@@ -20,10 +20,13 @@ class Reference {
         bounds_(EqualSegmentBounds(options.parameters, options.segments)),
         parameter_bytes_(WireBytesPerParameter(options.wire)),
         schedule_(MakeSchedule(options.schedule, options.seed)),
-        weights_(options.replicas, InitialWeights(options.update_seed, options.parameters)),
+        weights_(options.replicas),
         snapshots_(options.replicas, Snapshot(options.parameters * parameter_bytes_)) {
     std::vector<ReplicaId> ids;
     for (int k = 0; k < options.replicas; ++k) {
+      weights_[k] = options.own_start
+                        ? OwnInitialWeights(options.update_seed, k, options.parameters)
+                        : InitialWeights(options.update_seed, options.parameters);
       ids.push_back(MakeReplicaId(options.run_id, ReplicaName(k)));
     }
     view_ = View(ids);
@@ -34,7 +37,8 @@ class Reference {
   std::vector<std::vector<float>> Run() {
     for (uint64_t round = 1; round <= options_.steps; ++round) {
       for (int k = 0; k < options_.replicas; ++k) {
-        Learn(options_.update_seed, k, round, &weights_[k]);
+        if (options_.learning == 0) continue;
+        Learn(options_.update_seed, k, round, &weights_[k], static_cast<float>(options_.learning));
       }
       if (options_.mode == attach::Mode::kOverlap && round > 1) Mix(round - 1);
       Publish();

@@ -1,10 +1,27 @@
 // Starting trainers and reading their results.
 #include "tests/process/trainers.h"
 
+#include <filesystem>
 #include <fstream>
 #include <utility>
 
 namespace weightmesh {
+namespace {
+
+// A binary file of rows; empty when there is none.
+template <typename Row>
+std::vector<Row> ReadRows(const std::string& path) {
+  std::error_code none;
+  const uintmax_t bytes = std::filesystem::file_size(path, none);
+  if (none) return {};
+  std::vector<Row> rows(bytes / sizeof(Row));
+  std::ifstream(path, std::ios::binary)
+      .read(reinterpret_cast<char*>(rows.data()),
+            static_cast<std::streamsize>(rows.size() * sizeof(Row)));
+  return rows;
+}
+
+}  // namespace
 
 std::string ReplicaName(int replica) { return "replica-" + std::to_string(replica); }
 
@@ -46,8 +63,15 @@ GossipRun::GossipRun(Mesh* mesh, GossipOptions options)
         flag("steps", options_.steps),
         flag("stall-ms", options_.stall_ms),
         flag("step-ms", options_.step_ms.empty() ? 0 : options_.step_ms[k]),
+        flag("slots", options_.slots),
+        flag("poison-step", k == options_.poisoned ? options_.poison_step : 0),
+        "--alpha=" + std::to_string(options_.alpha),
+        "--learning=" + std::to_string(options_.learning),
     };
     if (options_.paced) arguments.push_back("--paced");
+    if (options_.own_start) arguments.push_back("--own-start");
+    if (options_.trace) arguments.push_back("--trace");
+    if (options_.marked) arguments.push_back("--marked");
     trainers_.push_back(std::make_unique<Child>(
         std::move(arguments), mesh_->Folder() + "/" + options_.run_id + "-trainers.log"));
   }
@@ -65,13 +89,27 @@ TrainerResult GossipRun::Result(int k, absl::Duration limit) {
   TrainerResult result;
   result.exit_code = trainers_[k]->Wait(limit);
   std::ifstream file(ResultFile(k));
-  file >> result.steps >> result.alone >> result.skipped >> result.wait_seconds_max;
+  file >> result.steps >> result.alone >> result.skipped >> result.due >> result.wait_seconds_max;
   for (uint64_t& count : result.pulls) file >> count;
-  std::ifstream weights(ResultFile(k) + ".weights", std::ios::binary);
-  result.weights.resize(options_.parameters);
-  weights.read(reinterpret_cast<char*>(result.weights.data()),
-               static_cast<std::streamsize>(options_.parameters * sizeof(float)));
-  if (!weights) result.weights.clear();
+  result.weights = ReadRows<float>(ResultFile(k) + ".weights");
+  if (result.weights.size() != options_.parameters) result.weights.clear();
+  return result;
+}
+
+std::vector<std::vector<float>> GossipRun::Trace(int k) const {
+  const std::vector<float> all = ReadRows<float>(ResultFile(k) + ".trace");
+  std::vector<std::vector<float>> steps;
+  for (size_t at = 0; at + options_.parameters <= all.size(); at += options_.parameters) {
+    steps.emplace_back(all.begin() + at, all.begin() + at + options_.parameters);
+  }
+  return steps;
+}
+
+MarkResult GossipRun::Marks(int k) const {
+  MarkResult result;
+  std::ifstream(ResultFile(k) + ".marks") >> result.torn >> result.misplaced >> result.miscounted;
+  result.rounds = ReadRows<uint64_t>(ResultFile(k) + ".rounds");
+  result.records = ReadRows<MarkRecord>(ResultFile(k) + ".records");
   return result;
 }
 

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "proto/attach.h"
 #include "proto/outcome.h"
 #include "tests/process/child.h"
+#include "tests/process/gossip_model.h"
 #include "tests/process/mesh.h"
 
 namespace weightmesh {
@@ -29,6 +31,14 @@ struct GossipOptions {
   uint64_t stall_ms = 0;
   bool paced = false;
   std::vector<uint64_t> step_ms;  // by replica; empty: 0
+  double alpha = 0.5;
+  uint64_t slots = 3;
+  double learning = 0.01;    // size of an update; 0: none
+  bool own_start = false;    // initial weights differ among replicas
+  int poisoned = -1;         // this replica's weights become NaN ...
+  uint64_t poison_step = 0;  // ... in this step
+  bool trace = false;        // keep the weights after every step
+  bool marked = false;       // TrainMarked instead
 };
 
 struct TrainerResult {
@@ -36,13 +46,25 @@ struct TrainerResult {
   uint64_t steps = 0;
   uint64_t alone = 0;
   uint64_t skipped = 0;
+  uint64_t due = 0;
   double wait_seconds_max = 0;
   std::array<uint64_t, kOutcomeCount> pulls{};
   std::vector<float> weights;
 
   uint64_t Pulls(Outcome outcome) const { return pulls[static_cast<size_t>(outcome)]; }
+  // Of all outcomes.
+  uint64_t AllPulls() const { return std::accumulate(pulls.begin(), pulls.end(), uint64_t{0}); }
   // "ARRIVED 359 GONE 1"
   std::string DescribePulls() const;
+};
+
+// What a marked trainer found.
+struct MarkResult {
+  uint64_t torn = 1;  // until the result is read
+  uint64_t misplaced = 1;
+  uint64_t miscounted = 1;
+  std::vector<uint64_t> rounds;  // by step: the round that it was published as; 0: none
+  std::vector<MarkRecord> records;
 };
 
 std::string ReplicaName(int replica);
@@ -58,6 +80,9 @@ class GossipRun {
   void Stop();
   // Waits for the end of trainer k and reads its result.
   TrainerResult Result(int k, absl::Duration limit);
+  // After Result(k): the weights after every step, if traced; what was found, if marked.
+  std::vector<std::vector<float>> Trace(int k) const;
+  MarkResult Marks(int k) const;
   // Statistics of replica k from its own daemon; empty when it does not answer.
   v1::ReplicaStats Stats(int k) const;
 

@@ -1,0 +1,70 @@
+// TrainerSettings and TrainerSummary: what the test trainers are told, and what they tell at the
+// end.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "weightmesh/weightmesh.hpp"
+
+namespace weightmesh {
+
+struct TrainerSettings {
+  Options mesh;
+  std::string result_file;
+  uint64_t parameters = 2000;
+  uint64_t replica = 0;
+  uint64_t steps = 0;  // 0, or paced: until standard input ends
+  uint64_t update_seed = 1;
+  double learning = 0.01;    // size of an update; 0: nothing is learned
+  bool own_start = false;    // initial weights differ among replicas
+  uint64_t poison_step = 0;  // this step "learns" NaN in every parameter; 0: none
+  uint64_t stall_ms_max = 0;
+  uint64_t step_ms = 0;
+  bool paced = false;
+  bool trace = false;  // the weights after every step go to <result_file>.trace
+  bool marked = false;
+};
+
+struct TrainerSummary {
+  uint64_t steps = 0;
+  uint64_t alone = 0;    // steps without a mesh
+  uint64_t skipped = 0;  // steps that published nothing
+  uint64_t due = 0;      // pulls that were due
+  double wait_seconds_max = 0;
+  std::array<uint64_t, WEIGHTMESH_OUTCOME_COUNT> pulls = {};
+
+  void Add(const RoundResult& round) {
+    alone += round.alone;
+    due += round.segments;
+    wait_seconds_max = std::max(wait_seconds_max, round.wait_seconds);
+    for (size_t k = 0; k < pulls.size(); ++k) pulls[k] += round.pulls[k];
+  }
+
+  // One line, as TrainerResult reads it.
+  void Write(const std::string& path) const {
+    std::ofstream file(path);
+    file << steps << " " << alone << " " << skipped << " " << due << " " << wait_seconds_max;
+    for (uint64_t count : pulls) file << " " << count;
+    file << "\n";
+  }
+};
+
+// Whether step `step` (1-based) is wanted.
+bool MayStep(const TrainerSettings& settings, uint64_t step);
+
+// Equal slices, as the daemon lays them out; settings.segments of them.
+std::vector<uint64_t> SegmentBounds(uint64_t parameters, uint64_t segments);
+
+// The tensors of GossipModel over `weights`.
+std::vector<Tensor> MakeModel(std::vector<float>* weights);
+
+// Every published block says whose it is and of which step; what was mixed is checked. The exit
+// code. See marked_training.cc.
+int TrainMarked(const TrainerSettings& settings);
+
+}  // namespace weightmesh
