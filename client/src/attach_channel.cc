@@ -67,6 +67,7 @@ Status AttachChannel::Connect(const std::string& socket_path) {
     result = connect(fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
   } while (result != 0 && errno == EINTR);
   if (result != 0) return ConnectError(socket_path, errno);
+  if (socket_.WasCut()) return Alone("the handle was detached while it connected");
   fcntl(fd(), F_SETFL, fcntl(fd(), F_GETFL) | O_NONBLOCK);
   return {};
 }

@@ -39,6 +39,8 @@ class AttachChannel {
   bool HasHungUp();
 
   void Close() { socket_.Close(); }
+  // Any thread; see ForkSafeSocket. Every wait ends with ALONE.
+  void Cut(const ForkLock& lock) { socket_.Cut(lock); }
   int fd() const { return socket_.fd(); }
   bool in_child() const { return socket_.in_child(); }
   const std::string& socket_path() const { return socket_path_; }

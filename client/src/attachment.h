@@ -1,5 +1,5 @@
-// Attachment: one replica attached to its daemon, or alone: what a weightmesh_handle holds. Used by
-// one thread at a time.
+// Attachment: one replica attached to its daemon, or alone: what a weightmesh_handle stands for.
+// Used by one thread at a time, but for Cut.
 #pragma once
 
 #include <cstdint>
@@ -35,6 +35,10 @@ class Attachment {
   Status Report(const char* name, double value);
   Status Stats(weightmesh_totals* totals);
   Status Leave();
+
+  // Any thread, which holds the lock: ends the connection to the daemon, so that the call under way
+  // wakes out of its wait and returns.
+  void Cut(const ForkLock& lock) { link_.channel().Cut(lock); }
 
  private:
   enum class State { kNew, kAttached, kAlone, kRefused };

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "client/src/attachment.h"
+#include "client/src/handle_table.h"
 #include "client/src/status.h"
 #include "client/src/version.h"
 #include "proto/outcome.h"
@@ -20,31 +21,59 @@ static_assert(WEIGHTMESH_OVERLAP == static_cast<int>(weightmesh::attach::Mode::k
 static_assert(WEIGHTMESH_EXPONENTIAL ==
               static_cast<int>(weightmesh::attach::ScheduleKind::kExponential));
 
-struct weightmesh_handle {
-  client::Attachment attachment;
-  std::string message;
-};
-
 namespace {
 
-// Runs `call` on the handle; keeps its message, and turns exceptions into WEIGHTMESH_RESOURCES.
+constexpr char kDetachedMeanwhile[] =
+    "the handle was detached while this call was under way: attach anew, and use the new handle";
+
+// The refusal that this thread met last: of no use in the handle, which another thread may hold, or
+// which is gone. Empty once a call of this thread is let in.
+struct Refusal {
+  const weightmesh_handle* handle = nullptr;
+  const char* message = nullptr;
+};
+constinit thread_local Refusal last_refusal;
+
+// What weightmesh_message gave this thread.
+thread_local std::string shown_message;
+
+weightmesh_status Refuse(weightmesh_status status, const weightmesh_handle* handle,
+                         const char* message) {
+  last_refusal = {handle, message};
+  return status;
+}
+
+// Runs `call` on the handle and leaves it; keeps its message, and turns exceptions into
+// WEIGHTMESH_RESOURCES.
 template <typename Call>
-weightmesh_status Guarded(weightmesh_handle* handle, const Call& call) {
-  if (handle == nullptr) return WEIGHTMESH_INVALID;
+weightmesh_status Run(client::HandleCall* entered, const Call& call) {
+  last_refusal = {};
+  client::Handle& handle = entered->handle();
+  weightmesh_status code = WEIGHTMESH_RESOURCES;
   try {
-    client::Status status = call(handle->attachment);
-    if (!status.ok()) handle->message.swap(status.message);
-    return status.code;
+    client::Status status = call(handle.attachment);
+    if (!status.ok()) handle.message.swap(status.message);
+    code = status.code;
   } catch (const std::bad_alloc&) {
     try {
-      handle->message = "out of memory: raise the memory limit of the trainer";
+      handle.message = "out of memory: raise the memory limit of the trainer";
     } catch (const std::bad_alloc&) {
-      handle->message.clear();
+      handle.message.clear();
     }
   } catch (const std::exception& error) {
-    handle->message = std::string("unexpected: ") + error.what();
+    handle.message = std::string("unexpected: ") + error.what();
   }
-  return WEIGHTMESH_RESOURCES;
+  if (entered->End()) return code;
+  return Refuse(WEIGHTMESH_INVALID, entered->ticket(), kDetachedMeanwhile);
+}
+
+template <typename Call>
+weightmesh_status Guarded(weightmesh_handle* handle, const Call& call) {
+  client::HandleCall entered(handle);
+  if (entered.refusal() != nullptr) {
+    return Refuse(WEIGHTMESH_INVALID, handle, entered.refusal());
+  }
+  return Run(&entered, call);
 }
 
 }  // namespace
@@ -52,10 +81,15 @@ weightmesh_status Guarded(weightmesh_handle* handle, const Call& call) {
 weightmesh_status weightmesh_attach(const weightmesh_options* options,
                                     const weightmesh_tensor* tensors, const float* const* weights,
                                     size_t tensor_count, weightmesh_handle** handle) {
-  if (handle == nullptr) return WEIGHTMESH_INVALID;
-  *handle = new (std::nothrow) weightmesh_handle;
-  if (*handle == nullptr) return WEIGHTMESH_RESOURCES;
-  return Guarded(*handle, [&](client::Attachment& attachment) {
+  if (handle == nullptr) {
+    return Refuse(WEIGHTMESH_INVALID, nullptr,
+                  "the place for the handle is null: pass a pointer to one");
+  }
+  *handle = nullptr;
+  client::HandleCall opened = client::HandleCall::Open();
+  if (opened.refusal() != nullptr) return Refuse(WEIGHTMESH_RESOURCES, nullptr, opened.refusal());
+  *handle = opened.ticket();
+  return Run(&opened, [&](client::Attachment& attachment) {
     return attachment.Attach(options, tensors, weights, tensor_count);
   });
 }
@@ -101,11 +135,21 @@ weightmesh_status weightmesh_leave(weightmesh_handle* handle) {
   return Guarded(handle, [](client::Attachment& attachment) { return attachment.Leave(); });
 }
 
-void weightmesh_detach(weightmesh_handle* handle) { delete handle; }
+weightmesh_status weightmesh_detach(weightmesh_handle* handle) {
+  const char* const why_not = client::DetachHandle(handle);
+  return why_not == nullptr ? WEIGHTMESH_OK : Refuse(WEIGHTMESH_INVALID, handle, why_not);
+}
 
 const char* weightmesh_message(const weightmesh_handle* handle) {
-  return handle != nullptr ? handle->message.c_str()
-                           : "handle is null: pass what weightmesh_attach gave";
+  if (last_refusal.message != nullptr && last_refusal.handle == handle) return last_refusal.message;
+  client::HandleCall entered(handle);
+  if (entered.refusal() != nullptr) return entered.refusal();
+  try {
+    shown_message = entered.handle().message;
+  } catch (const std::bad_alloc&) {
+    return "out of memory: raise the memory limit of the trainer";
+  }
+  return shown_message.c_str();
 }
 
 const char* weightmesh_status_name(weightmesh_status status) {

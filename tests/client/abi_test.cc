@@ -145,15 +145,13 @@ TEST_F(AbiTest, NullArgumentsAreInvalid) {
   EXPECT_EQ(attach(&options_, tensors, hole.data(), 3), WEIGHTMESH_INVALID);
   EXPECT_EQ(weightmesh_attach(&options_, tensors, weights.data(), 3, nullptr), WEIGHTMESH_INVALID);
 
-  EXPECT_EQ(weightmesh_exchange(nullptr, weights.data(), 3, nullptr), WEIGHTMESH_INVALID);
-  EXPECT_EQ(weightmesh_stats(nullptr, nullptr), WEIGHTMESH_INVALID);
-  EXPECT_EQ(weightmesh_leave(nullptr), WEIGHTMESH_INVALID);
-  EXPECT_STRNE(weightmesh_message(nullptr), "");
-  weightmesh_detach(nullptr);
-
   ASSERT_EQ(Attach(), WEIGHTMESH_OK) << message();
-  EXPECT_EQ(weightmesh_exchange(handle_, nullptr, 3, nullptr), WEIGHTMESH_INVALID);
-  EXPECT_EQ(weightmesh_exchange(handle_, hole.data(), 3, nullptr), WEIGHTMESH_INVALID);
+  for (const auto& call : {weightmesh_exchange, weightmesh_step, weightmesh_mix}) {
+    EXPECT_EQ(call(handle_, nullptr, 3, nullptr), WEIGHTMESH_INVALID);
+    EXPECT_EQ(call(handle_, hole.data(), 3, nullptr), WEIGHTMESH_INVALID);
+  }
+  EXPECT_EQ(weightmesh_publish(handle_, nullptr, 3, nullptr), WEIGHTMESH_INVALID);
+  EXPECT_EQ(weightmesh_publish(handle_, hole.data(), 3, nullptr), WEIGHTMESH_INVALID);
   EXPECT_NE(message().find("weights[1]"), std::string::npos) << message();
   EXPECT_EQ(weightmesh_exchange(handle_, weights.data(), 2, nullptr), WEIGHTMESH_INVALID);
   hole[1] = reinterpret_cast<float*>(reinterpret_cast<char*>(weights[1]) + 1);
@@ -283,6 +281,43 @@ TEST_F(FaceTest, WithoutADaemonNothingIsThrown) {
   EXPECT_EQ(replica.Stats().replicas, 0u);
   replica.Leave();
   EXPECT_NE(std::string(replica.message()).find("attach.sock.not"), std::string::npos);
+}
+
+TEST_F(FaceTest, NullPointersAreThrownNotFollowed) {
+  std::vector<Tensor> hole = tensors_;
+  hole[1].data = nullptr;
+  EXPECT_THROW(Replica(face_, hole), Error);
+  EXPECT_THROW(Replica(face_, {}), Error);
+  Replica replica(face_, tensors_);
+  EXPECT_THROW(replica.Exchange(hole), Error);
+  EXPECT_THROW(replica.Exchange({}), Error);
+  EXPECT_THROW(replica.Report(static_cast<const char*>(nullptr), 1), Error);
+  EXPECT_EQ(replica.Exchange(tensors_).round, 1u);
+}
+
+TEST_F(FaceTest, AReplicaThatWasMovedAwayIsAnError) {
+  Replica replica(face_, tensors_);
+  const Replica moved = std::move(replica);
+  try {
+    replica.Exchange(tensors_);
+    FAIL() << "a replica without a handle exchanged";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.status(), WEIGHTMESH_INVALID);
+    EXPECT_NE(std::string(error.what()).find("handle is null"), std::string::npos) << error.what();
+  }
+  EXPECT_STRNE(replica.message(), "");
+  EXPECT_FALSE(moved.alone());
+}
+
+// What weightmesh.h says to do when alone.
+TEST_F(FaceTest, AReplicaThatIsAloneIsReplacedByANewAttach) {
+  Options nowhere = face_;
+  nowhere.socket_path += ".not";
+  Replica replica(nowhere, tensors_);
+  EXPECT_TRUE(replica.Exchange(tensors_).alone);
+  replica = Replica(face_, tensors_);
+  EXPECT_FALSE(replica.alone());
+  EXPECT_EQ(replica.Exchange(tensors_).round, 1u);
 }
 
 TEST_F(FaceTest, ErrorsAreThrownWithStatusAndMessage) {

@@ -4,7 +4,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
+#include <future>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "client/include/weightmesh/weightmesh.h"
 #include "tests/client/fake_daemon.h"
@@ -12,6 +17,9 @@
 
 namespace weightmesh::client {
 namespace {
+
+// A child that hangs is killed, and its exit code says so.
+constexpr unsigned kChildSecondsMax = 30;
 
 class ForkTest : public testing::Test {
  protected:
@@ -83,6 +91,95 @@ TEST_F(ForkTest, TheDaemonSeesTheParentEndWhileAChildLives) {
   EXPECT_TRUE(daemon_.WaitForHangUp());
   close(until_told[1]);
   EXPECT_EQ(Await(child), 0);
+}
+
+// A thread that forks while another is in a call: in the child that call is no more, and the handle
+// is neither used nor waited for.
+TEST_F(ForkTest, AForkInTheMiddleOfAnotherThreadsCall) {
+  std::promise<void> waits;
+  daemon_.on_collect = [&](uint64_t) {
+    for (uint32_t k = 0; k < daemon_.layout().segments.size(); ++k) daemon_.SetOutcome(k, 0);
+    waits.set_value();
+    return false;
+  };
+  options_.mix_threads = 1;
+  Attach();
+  std::thread in_call([&] {
+    EXPECT_EQ(weightmesh_exchange(handle_, model_.Pointers().data(), 1, nullptr), WEIGHTMESH_OK)
+        << weightmesh_message(handle_);
+  });
+  waits.get_future().wait();
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(kChildSecondsMax);
+    if (weightmesh_report(handle_, "loss", 1) != WEIGHTMESH_INVALID) _exit(1);
+    if (std::string(weightmesh_message(handle_)).find("fork") == std::string::npos) _exit(2);
+    if (weightmesh_detach(handle_) != WEIGHTMESH_OK) _exit(3);
+    if (weightmesh_detach(handle_) != WEIGHTMESH_INVALID) _exit(4);
+    _exit(0);
+  }
+  EXPECT_EQ(Await(child), 0);
+  daemon_.Freeze(1);
+  in_call.join();
+  EXPECT_EQ(weightmesh_report(handle_, "loss", 1), WEIGHTMESH_OK);
+  weightmesh_detach(handle_);
+}
+
+// What the message says: attach anew in the child.
+TEST_F(ForkTest, TheChildMayAttachAnew) {
+  FakeDaemon other;
+  options_.mix_threads = 1;
+  Attach();
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(kChildSecondsMax);
+    weightmesh_detach(handle_);
+    options_.socket_path = other.socket_path().c_str();
+    if (weightmesh_attach(&options_, model_.described.data(), model_.Pointers().data(), 1,
+                          &handle_) != WEIGHTMESH_OK) {
+      _exit(1);
+    }
+    if (weightmesh_exchange(handle_, model_.Pointers().data(), 1, nullptr) != WEIGHTMESH_OK) {
+      _exit(2);
+    }
+    _exit(weightmesh_detach(handle_) == WEIGHTMESH_OK ? 0 : 3);
+  }
+  EXPECT_EQ(Await(child), 0);
+  EXPECT_EQ(weightmesh_exchange(handle_, model_.Pointers().data(), 1, nullptr), WEIGHTMESH_OK);
+  weightmesh_detach(handle_);
+}
+
+// Forks while other threads attach and detach: the child finds no lock of the library held.
+TEST_F(ForkTest, ForksAmidAttachesAndDetaches) {
+  constexpr int kForks = 100;
+  const std::string nowhere = daemon_.socket_path() + ".not";
+  options_.socket_path = nowhere.c_str();
+  options_.mix_threads = 1;
+  const auto cycle = [&] {
+    weightmesh_handle* handle = nullptr;
+    const weightmesh_status status =
+        weightmesh_attach(&options_, model_.described.data(), model_.Pointers().data(), 1, &handle);
+    return status == WEIGHTMESH_ALONE && weightmesh_detach(handle) == WEIGHTMESH_OK;
+  };
+  std::atomic<bool> stop{false};
+  std::atomic<int> failures{0};
+  std::vector<std::thread> threads;
+  for (int k = 0; k < 2; ++k) {
+    threads.emplace_back([&] {
+      while (!stop) failures += cycle() ? 0 : 1;
+    });
+  }
+  for (int k = 0; k < kForks; ++k) {
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(kChildSecondsMax);
+      _exit(cycle() ? 0 : 1);
+    }
+    EXPECT_EQ(Await(child), 0) << "fork " << k;
+  }
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(failures, 0);
 }
 
 }  // namespace

@@ -11,8 +11,24 @@
  * segment that did not arrive keeps its own value, and without a daemon the trainer trains on
  * alone.
  *
- * Threads: one handle is used by one thread at a time; different handles are independent. Structs
- * begin with struct_size, which the caller sets to sizeof the struct (WEIGHTMESH_INIT does).
+ * Threads: one handle is used by one thread at a time; different handles are independent. A second
+ * thread gets WEIGHTMESH_INVALID at once; but weightmesh_detach it may call. A handle that was
+ * detached, or never was one, is WEIGHTMESH_INVALID too, however old: handles are never given out
+ * twice. A forked child cannot use its parent's handles (WEIGHTMESH_INVALID); it may detach them,
+ * which the mesh does not see, and attach anew.
+ *
+ * Alone: when a call returns WEIGHTMESH_ALONE, train on and go on calling: it costs next to
+ * nothing, and the weights stay as they are. A handle that is alone stays so, for good, with one
+ * exception: a daemon that hangs and takes no commands; the next call may succeed. To take part
+ * again, detach the handle and attach anew, with the weights as they are now: now and then (say,
+ * once a minute), for weightmesh_attach returns WEIGHTMESH_ALONE at once while there is no daemon.
+ * A run that has started takes no late comers: the attach is WEIGHTMESH_REFUSED while any replica
+ * of it lives. Then train on alone, or let all replicas attach to a new run_id; once nobody of the
+ * old run is left, its run_id can be used again. Equal initial weights are compared then as ever: a
+ * trainer that goes on from its own weights sets allow_different_init.
+ *
+ * Structs begin with struct_size, which the caller sets to sizeof the struct (WEIGHTMESH_INIT
+ * does).
  */
 #ifndef WEIGHTMESH_WEIGHTMESH_H_
 #define WEIGHTMESH_WEIGHTMESH_H_
@@ -141,12 +157,14 @@ extern "C" {
   { .struct_size = sizeof(type) }
 #endif
 
+/* A ticket, not a place in memory: never to be dereferenced. */
 typedef struct weightmesh_handle weightmesh_handle;
 
 /* Attaches a replica; blocks until the run starts, at most start_timeout_ms. `tensors[i]` describes
- * the model and `weights[i]` its initial values. `*handle` is set in every case but
- * WEIGHTMESH_INVALID for a null `handle` and when memory is out, and must be given to
- * weightmesh_detach.
+ * the model and `weights[i]` its initial values. `*handle` is set before the wait
+ * begins, so that another thread can end it by weightmesh_detach; it must be given to
+ * weightmesh_detach whatever the status is. It is null when memory or the 1024 handles of a process
+ * are out (WEIGHTMESH_RESOURCES); weightmesh_message(NULL) says which.
  *
  * WEIGHTMESH_OK means that the mesh has started. WEIGHTMESH_ALONE means that no daemon answers at
  * socket_path; every call then returns WEIGHTMESH_ALONE. With any other status the replica was
@@ -190,11 +208,18 @@ WEIGHTMESH_API weightmesh_status weightmesh_stats(weightmesh_handle* handle,
  * WEIGHTMESH_ALONE. */
 WEIGHTMESH_API weightmesh_status weightmesh_leave(weightmesh_handle* handle);
 
-/* Frees the handle. Without weightmesh_leave the mesh sees a death. NULL is ignored. */
-WEIGHTMESH_API void weightmesh_detach(weightmesh_handle* handle);
+/* Ends the handle and frees what it holds. Without weightmesh_leave the mesh sees a death. NULL is
+ * ignored; a handle that was detached already, or is none, is WEIGHTMESH_INVALID.
+ *
+ * Any thread may call it. A call that is under way on another thread wakes out of its wait and
+ * returns WEIGHTMESH_INVALID, and weightmesh_detach returns after it: nothing of the mesh touches
+ * weights or options afterwards. From within options.progress it returns at once, and the attach
+ * returns WEIGHTMESH_INVALID once progress has. */
+WEIGHTMESH_API weightmesh_status weightmesh_detach(weightmesh_handle* handle);
 
 /* What the last call on the handle that did not return WEIGHTMESH_OK came to, for people: names the
- * thing and the cure. Never NULL; lives until the next call on the handle. */
+ * thing and the cure; to a thread that was refused, why. Any handle will do, also one that was
+ * detached. Never NULL; lives until this thread calls weightmesh_message again. */
 WEIGHTMESH_API const char* weightmesh_message(const weightmesh_handle* handle);
 
 /* "OK", "ALONE", …; "UNKNOWN" for no status. Static storage. */

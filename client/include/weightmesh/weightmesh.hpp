@@ -87,7 +87,8 @@ struct RoundResult {
   double wait_seconds = 0;        // spent waiting for a slot and for pulls
 };
 
-// A replica attached to the mesh. Used by one thread at a time; moving it is cheap.
+// A replica attached to the mesh. Used by one thread at a time; moving it is cheap. One that is
+// alone stays so; to take part again: replica = Replica(options, model). See weightmesh.h, "Alone".
 class Replica {
  public:
   // Attaches; waits until the run starts, at most start_timeout_ms. Throws Error unless it started
@@ -161,7 +162,7 @@ class Replica {
 
   // True when the last call that reaches the daemon found none.
   bool alone() const { return alone_; }
-  // What the last call that did not succeed came to; lives until the next call.
+  // What the last call that did not succeed came to; lives until this thread asks again.
   const char* message() const { return weightmesh_message(handle_); }
 
  private:
