@@ -4,17 +4,19 @@
 # Usage: tests/run.sh [OPTION]...
 #   --no-install            do not install packages
 #   --quick                 the release build and its tests only
-#   --preset NAME           build and test that preset only (dev release debug clang asan tsan)
+#   --preset NAME           build and test that preset only (dev release debug clang asan tsan fuzz)
 #   --label LABEL           only tests with this label (core, transport, process, house, ...);
 #                           implies --quick unless --preset is given
+#   --fuzz SECONDS          the fuzz targets only, each for so long (tests/fuzz/README.md)
+#   --fuzz-target NAME      with --fuzz: that target only
 #   --repeat-bit-identity   the bit-identity test alone, 20 times
 #   --jobs N                compile and test N at a time (default: the number of cores)
 #   -h, --help              this text
 #
 # Without options: clang-format on every file; debug and clang builds of the core with their tests
-# (but the simulator's, which the release runs); clang-tidy on daemon/core and daemon/mem; the
-# release build of everything with all tests, whose summary comes last. Exit status: 0 all passed,
-# 1 a step failed, 2 usage.
+# (but the simulator's, which the release runs); clang-tidy on daemon/core and daemon/mem; every fuzz
+# target for 30 s; the release build of everything with all tests, whose summary comes last. Exit
+# status: 0 all passed, 1 a step failed, 2 usage.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
@@ -25,26 +27,38 @@ quick=no
 preset=
 label=
 repeat_bit_identity=no
+fuzz_seconds=
+fuzz_target=
 jobs=$(nproc)
 while [ $# -gt 0 ]; do
   case "$1" in
     --no-install) install=no ;;
     --quick) quick=yes ;;
     --repeat-bit-identity) repeat_bit_identity=yes ;;
-    --preset|--label|--jobs)
+    --preset|--label|--jobs|--fuzz|--fuzz-target)
       [ $# -ge 2 ] || usage_error "$1 needs a value"
-      case "$1" in --preset) preset=$2 ;; --label) label=$2 ;; --jobs) jobs=$2 ;; esac
+      case "$1" in
+        --preset) preset=$2 ;;
+        --label) label=$2 ;;
+        --jobs) jobs=$2 ;;
+        --fuzz) fuzz_seconds=$2 ;;
+        --fuzz-target) fuzz_target=$2 ;;
+      esac
       shift ;;
-    -h|--help) sed -n '2,18s/^# \{0,1\}//p' tests/run.sh; exit 0 ;;
+    -h|--help) sed -n '2,20s/^# \{0,1\}//p' tests/run.sh; exit 0 ;;
     *) usage_error "unknown option '$1'" ;;
   esac
   shift
 done
 case "$preset" in
-  ""|dev|release|debug|clang|asan|tsan) ;;
+  ""|dev|release|debug|clang|asan|tsan|fuzz) ;;
   *) usage_error "no preset '$preset'" ;;
 esac
 [[ "$jobs" =~ ^[1-9][0-9]*$ ]] || usage_error "--jobs needs a number, not '$jobs'"
+[[ "$fuzz_seconds" =~ ^([1-9][0-9]*)?$ ]] || usage_error "--fuzz needs seconds, not '$fuzz_seconds'"
+[ -z "$fuzz_target" ] || [ -n "$fuzz_seconds" ] || usage_error "--fuzz-target needs --fuzz"
+[ -d "tests/fuzz/corpus/$fuzz_target" ] ||
+  usage_error "no fuzz target '$fuzz_target' among: $(ls tests/fuzz/corpus | tr '\n' ' ')"
 
 export NINJA_STATUS='[%f/%t %es] '
 started=$SECONDS
@@ -107,6 +121,29 @@ check_tidy() {
     xargs -P "$jobs" -n 1 clang-tidy --quiet -p build/clang 2> >(grep -v 'warnings generated\.$' >&2)
 }
 
+# fuzz_one NAME SECONDS: new inputs start from what is kept and what earlier runs found; what is kept
+# does not change. The whole log goes beside it, and a crash to crashes/.
+fuzz_one() {
+  local name=$1 seconds=$2 work=build/fuzz
+  mkdir -p "$work/corpus/$name" "$work/crashes"
+  local inputs=("$work/corpus/$name" "tests/fuzz/corpus/$name") log=$work/$name.log
+  [ ! -d "tests/fuzz/regressions/$name" ] || inputs+=("tests/fuzz/regressions/$name")
+  if "$work/bin/fuzz_$name" -max_total_time="$seconds" -timeout=25 -rss_limit_mb=2048 \
+       -max_len=4096 -artifact_prefix="$work/crashes/$name-" "${inputs[@]}" >"$log" 2>&1; then
+    printf '%-15s %s\n' "$name" "$(grep -E '^#[0-9]+.*DONE' "$log")"
+  else
+    tail -n 60 "$log"
+    printf '%s: FAILED; the whole log is %s; tests/fuzz/README.md says how to go on\n' "$name" "$log"
+    return 1
+  fi
+}
+
+fuzz() {
+  export -f fuzz_one
+  { [ -n "$fuzz_target" ] && echo "$fuzz_target" || ls tests/fuzz/corpus; } |
+    xargs -P "$jobs" -I NAME bash -c "fuzz_one NAME $1"
+}
+
 print_summary() {
   printf '\n'
   printf '%s\n' "${steps[@]}"
@@ -133,6 +170,11 @@ elif [ "$quick" = yes ] || { [ -n "$label" ] && [ -z "$preset" ]; }; then
   preset=${preset:-release}
 fi
 
+if [ -n "$fuzz_seconds" ]; then
+  step "build: fuzz" build fuzz && step "fuzz: $fuzz_seconds s each" fuzz "$fuzz_seconds"
+  print_summary
+fi
+
 if [ -n "$preset" ]; then
   step "build: $preset" build "$preset" && step "tests: $preset" run_tests "$preset"
   print_summary
@@ -144,5 +186,6 @@ for core_preset in debug clang; do
     step "tests: $core_preset, core" run_tests "$core_preset" -LE '^sim$'
 done
 step "clang-tidy: daemon/core, daemon/mem" check_tidy
+step "build: fuzz" build fuzz && step "fuzz: 30 s each" fuzz 30
 step "build: release" build release && step "tests: release" run_tests release
 print_summary
