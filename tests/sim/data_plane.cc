@@ -81,7 +81,10 @@ void DataPlane::BreakTransfers(uint32_t node, uint32_t peer) {
   for (const auto& [key, pull] : pulls_) {
     if (key.first == node && pull.source == peer) pulls.push_back(key);
   }
-  for (const PullKey& key : pulls) EndPull(key, PullEnd::kFailed);
+  for (const PullKey& key : pulls) {
+    if (pulls_[key].stopped) LandRest(node, pulls_[key]);
+    EndPull(key, PullEnd::kFailed);
+  }
   std::vector<SendKey> sends;
   for (const auto& [key, send] : sends_) {
     if (key.first == node && send.puller == peer) sends.push_back(key);
@@ -110,14 +113,24 @@ void DataPlane::PostFrame(uint32_t from, uint32_t to, EventQueue::Task arrive,
     return;
   }
   const absl::Time now = world_->queue.now();
+  absl::Duration delay = world_->Draw(world_->options.frame_delay, world_->options.frame_jitter);
+  const SimFaults& faults = world_->options.faults;
+  if (world_->Hits(faults.delay, &seen_.delayed)) {
+    ++injected_.delayed;
+    delay += world_->Draw(absl::ZeroDuration(), faults.delay_max);
+  }
+  // A transfer is one operation of the transport: only frames without data come twice.
+  const bool twice = !lose && world_->Hits(faults.duplicate, &seen_.duplicated);
+  injected_.duplicated += twice;
   absl::Time& last = last_arrival_[{from, to}];
-  last =
-      std::max(last, now + world_->Draw(world_->options.frame_delay, world_->options.frame_jitter));
+  last = std::max(last, now + delay);
   receiver->process().Post(
-      last - now, [this, from, to, number = link->second, arrive = std::move(arrive)] {
-        const auto present = links_.find({to, from});
-        const bool stands = present != links_.end() && present->second == number;
-        if (stands && hung_.count(number) == 0) arrive();
+      last - now, [this, from, to, twice, number = link->second, arrive = std::move(arrive)] {
+        for (int copy = 0; copy < (twice ? 2 : 1); ++copy) {
+          const auto present = links_.find({to, from});
+          const bool stands = present != links_.end() && present->second == number;
+          if (stands && hung_.count(number) == 0) arrive();
+        }
       });
 }
 
@@ -147,13 +160,28 @@ void DataPlane::StartPull(uint32_t node, const struct StartPull& action) {
       world_->ledger.Violate("two pulls into one inbox buffer");
     }
   }
-  pulls_[key] = Pull{action.request, action.attach, action.buffer, peer, false};
+  pulls_[key] = Pull{action.request, action.attach, action.buffer, peer, false, false, {}};
   if (!IsLinked(node, peer)) return EndPull(key, PullEnd::kFailed);
+  if (Fails(key)) return;
   PullRequest request = action.request;
   request.peer = World::NodeIdOf(node);
   PostFrame(
       node, peer, [this, peer, request] { world_->nodes[peer]->Step(PullRequested{request}); },
       nullptr);
+}
+
+bool DataPlane::Fails(PullKey key) {
+  if (world_->Hits(world_->options.faults.fail, &seen_.failed)) {
+    ++injected_.failed;
+    EndPull(key, PullEnd::kFailed);
+    return true;
+  }
+  if (world_->Hits(world_->options.faults.no_room, &seen_.no_room)) {
+    ++injected_.no_room;
+    EndPull(key, PullEnd::kNoRoom);
+    return true;
+  }
+  return false;
 }
 
 void DataPlane::CancelPull(uint32_t node, RequestId request_id) {
@@ -193,7 +221,7 @@ void DataPlane::StartSend(uint32_t node, const struct StartSend& action) {
   const SendKey key{node, action.send_id};
   const uint32_t puller = World::IndexOf(action.answer.peer);
   const uint32_t segment = Value(action.answer.segment);
-  Send send{action.answer, action.attach, action.slot, puller, SimArena::kTorn};
+  Send send{action.answer, action.attach, action.slot, puller, {}};
   send.answer.peer = World::NodeIdOf(node);
   const auto arena = world_->nodes[node]->FindArena(action.attach);
   const uint64_t held =
@@ -201,9 +229,8 @@ void DataPlane::StartSend(uint32_t node, const struct StartSend& action) {
   if (arena == nullptr || arena->words[Value(action.slot)] != held) {
     world_->ledger.Violate(absl::StrCat("node ", node, " sends round ", Value(action.answer.round),
                                         " out of a slot that does not hold it"));
-  } else {
-    send.value = arena->snapshots[Value(action.slot)][segment];
-    if (std::isnan(send.value)) world_->ledger.Violate("a snapshot is sent before it is whole");
+  } else if (!arena->IsWhole(action.slot, action.answer.round, segment)) {
+    world_->ledger.Violate("a snapshot is sent before it is whole");
   }
   sends_[key] = send;
   if (!IsLinked(node, puller)) return EndSend(key, false);
@@ -223,7 +250,23 @@ void DataPlane::ArriveData(uint32_t node, uint32_t source, SendId send_id, const
                                                 });
     return;
   }
+  const auto sending = sends_.find({source, send_id});
+  const auto slots = world_->nodes[source]->FindArena(send.attach);
+  if (sending == sends_.end() || slots == nullptr) return;
+  const uint32_t segment = Value(send.answer.segment);
+  const SimSegment& snapshot = slots->snapshots[Value(send.slot)][segment];
+  sending->second.first_half = snapshot[0];
   found->second.moving = true;
+  if (node != source && world_->Hits(world_->options.faults.stop, &seen_.stopped)) {
+    ++injected_.stopped;
+    found->second.stopped = true;
+    found->second.rest = snapshot[1];
+    if (const auto arena = world_->nodes[node]->FindArena(found->second.attach)) {
+      SimArena::InboxBuffer& buffer = arena->inbox[segment][found->second.buffer];
+      buffer = SimArena::InboxBuffer{{snapshot[0], buffer.blocks[1]}, true};
+    }
+    return world_->nodes[node]->Step(PullAnswered{send.answer});
+  }
   world_->nodes[node]->Step(PullAnswered{send.answer});
   const absl::Duration time =
       node == source ? kLocalDelay
@@ -240,18 +283,22 @@ void DataPlane::FinishAtSource(uint32_t puller, uint32_t source, SendId send_id)
   const auto link = links_.find({source, puller});
   if (link != links_.end() && hung_.count(link->second) > 0) return;  // it ends when that is cut
   const Send send = found->second;
+  SimSegment data{send.first_half, {}};
   const auto arena = world_->nodes[source]->FindArena(send.attach);
   const uint64_t held =
       control_page::SlotWord(Value(send.answer.round), control_page::SlotState::kHeld);
   if (arena == nullptr || arena->words[Value(send.slot)] != held) {
     world_->ledger.Violate(absl::StrCat("a torn read: round ", Value(send.answer.round),
                                         " of node ", source, " was overwritten while it was sent"));
+  } else {
+    data[1] = arena->snapshots[Value(send.slot)][Value(send.answer.segment)][1];
   }
   world_->nodes[puller]->process().PostToSelf(
-      absl::ZeroDuration(), [=, this] { LandAtPuller(puller, source, send_id, send); });
+      absl::ZeroDuration(), [=, this] { LandAtPuller(puller, source, send_id, send, data); });
 }
 
-void DataPlane::LandAtPuller(uint32_t puller, uint32_t source, SendId send_id, const Send& send) {
+void DataPlane::LandAtPuller(uint32_t puller, uint32_t source, SendId send_id, const Send& send,
+                             const SimSegment& data) {
   const PullKey key{puller, send.answer.request_id};
   const auto found = pulls_.find(key);
   if (found == pulls_.end()) return;  // the link broke
@@ -260,13 +307,44 @@ void DataPlane::LandAtPuller(uint32_t puller, uint32_t source, SendId send_id, c
   if (arena == nullptr) {
     world_->ledger.Violate("data landed in an arena that was freed");
   } else {
-    arena->inbox[Value(send.answer.segment)][pull.buffer] =
-        SimArena::InboxBuffer{pull.request.source, send.answer.round, send.value};
+    SimArena::InboxBuffer& buffer = arena->inbox[Value(send.answer.segment)][pull.buffer];
+    SimArena::InboxBuffer landed{data, false};
+    Damage(&landed, buffer);
+    buffer = landed;
   }
   EndPull(key, PullEnd::kLanded);
   world_->nodes[source]->process().PostToSelf(world_->options.frame_delay, [this, source, send_id] {
     EndSend({source, send_id}, true);
   });
+}
+
+void DataPlane::Damage(SimArena::InboxBuffer* landed, const SimArena::InboxBuffer& former) {
+  const SimFaults& faults = world_->options.faults;
+  const SimSegment sent = landed->blocks;
+  if (world_->Hits(faults.tear, &seen_.torn)) {
+    ++injected_.torn;
+    landed->blocks[1] = former.blocks[1];
+  }
+  if (world_->Hits(faults.corrupt, &seen_.corrupted)) {
+    ++injected_.corrupted;
+    SimBlock& block = landed->blocks[world_->rng.Below(2)];
+    const uint64_t bit = world_->rng.Below(128);
+    if (bit < 64) {
+      block.seal ^= uint64_t{1} << bit;
+    } else {
+      const uint64_t flipped = std::bit_cast<uint64_t>(block.value) ^ uint64_t { 1 } << (bit - 64);
+      block.value = std::bit_cast<double>(flipped);
+    }
+  }
+  landed->damaged = landed->blocks != sent;
+  injected_.damaged += landed->damaged;
+}
+
+// What was still under way when the link was cut, just before its end is told.
+void DataPlane::LandRest(uint32_t puller, const Pull& pull) {
+  const auto arena = world_->nodes[puller]->FindArena(pull.attach);
+  if (arena == nullptr) return world_->ledger.Violate("data landed in an arena that was freed");
+  arena->inbox[Value(pull.request.segment)][pull.buffer].blocks[1] = pull.rest;
 }
 
 }  // namespace weightmesh::sim

@@ -9,9 +9,23 @@
 
 #include "daemon/core/actions.h"
 #include "daemon/core/events.h"
+#include "tests/sim/arena.h"
 #include "tests/sim/world.h"
 
 namespace weightmesh::sim {
+
+// How many operations each fault hit.
+struct InjectedCounts {
+  uint64_t delayed = 0;
+  uint64_t duplicated = 0;
+  uint64_t failed = 0;
+  uint64_t no_room = 0;
+  uint64_t corrupted = 0;
+  uint64_t torn = 0;
+  uint64_t stopped = 0;
+  // Landings whose blocks are not those that were sent; a tear may leave what was there anyway.
+  uint64_t damaged = 0;
+};
 
 class DataPlane {
  public:
@@ -41,6 +55,7 @@ class DataPlane {
 
   // Whether a pull or send of `attach` is open.
   bool Touches(uint32_t node, AttachId attach) const;
+  const InjectedCounts& injected() const { return injected_; }
   // Pulls and sends that have not ended, of all nodes.
   size_t open_transfers() const { return pulls_.size() + sends_.size(); }
 
@@ -51,13 +66,15 @@ class DataPlane {
     uint32_t buffer = 0;
     uint32_t source = 0;  // node
     bool moving = false;
+    bool stopped = false;  // half of the data has landed; the rest, when the link is cut
+    SimBlock rest;
   };
   struct Send {
     PullAnswer answer;
     AttachId attach{};
     SlotId slot{};
     uint32_t puller = 0;  // node
-    double value = 0;
+    SimBlock first_half;  // read when the data begins to move
   };
   using PullKey = std::pair<uint32_t, RequestId>;
   using SendKey = std::pair<uint32_t, SendId>;
@@ -66,7 +83,11 @@ class DataPlane {
   void ArriveAnswer(uint32_t node, PullAnswer answer, uint32_t from);
   void ArriveData(uint32_t node, uint32_t source, SendId send_id, const Send& send);
   void FinishAtSource(uint32_t puller, uint32_t source, SendId send_id);
-  void LandAtPuller(uint32_t puller, uint32_t source, SendId send_id, const Send& send);
+  void LandAtPuller(uint32_t puller, uint32_t source, SendId send_id, const Send& send,
+                    const SimSegment& data);
+  void Damage(SimArena::InboxBuffer* landed, const SimArena::InboxBuffer& former);
+  void LandRest(uint32_t puller, const Pull& pull);
+  bool Fails(PullKey key);
   void EndPull(PullKey key, PullEnd end);
   void EndSend(SendKey key, bool sent);
   // Ends everything of `node` with `peer` as failed.
@@ -81,6 +102,8 @@ class DataPlane {
   std::set<uint64_t> hung_;  // numbers of links
   uint64_t last_link_ = 0;
   std::map<std::pair<uint32_t, uint32_t>, absl::Time> last_arrival_;
+  InjectedCounts injected_;
+  InjectedCounts seen_;  // operations that each fault could have hit
 };
 
 }  // namespace weightmesh::sim

@@ -12,12 +12,27 @@ namespace weightmesh::sim {
 
 void Ledger::Trace(absl::Span<const uint64_t> words) { trace_ = Mix64(trace_ ^ Hash64(words)); }
 
+void Ledger::Published(ReplicaId replica, Round round, absl::Span<const double> values) {
+  auto& rounds = published_[replica];
+  rounds[round].assign(values.begin(), values.end());
+  if (rounds.size() > kPublishedKept) rounds.erase(rounds.begin());
+}
+
+bool Ledger::IsTrue(ReplicaId replica, Round round, uint32_t segment, double value) const {
+  const auto rounds = published_.find(replica);
+  if (rounds == published_.end()) return false;
+  const auto values = rounds->second.find(round);
+  if (values == rounds->second.end()) return round < rounds->second.begin()->first;
+  return std::bit_cast<uint64_t>(values->second[segment]) == std::bit_cast<uint64_t>(value);
+}
+
 void Ledger::Mixed(uint32_t trainer, Round round, absl::Span<const MixedRow> rows,
-                   absl::Span<const double> values) {
+                   absl::Span<const double> values, absl::Span<const long double> unmixed) {
   RoundRecord& record = rounds_[round];
   if (record.mixes++ == 0) {
     record.values.assign(trainers_ * segments_, std::numeric_limits<double>::quiet_NaN());
     record.reads.assign(trainers_ * segments_, 0);
+    record.unmixed.assign(segments_, 0);
   }
   for (uint32_t segment = 0; segment < segments_; ++segment) {
     const MixedRow& row = rows[segment];
@@ -25,6 +40,7 @@ void Ledger::Mixed(uint32_t trainer, Round round, absl::Span<const MixedRow> row
     ++outcomes_[trainer][static_cast<size_t>(row.outcome)];
     if (row.outcome == Outcome::kArrived) ++record.reads[row.source * segments_ + segment];
     record.values[trainer * segments_ + segment] = values[segment];
+    record.unmixed[segment] += unmixed[segment];
     Trace({trainer, Value(round), segment, static_cast<uint64_t>(row.outcome),
            std::bit_cast<uint64_t>(values[segment])});
   }

@@ -35,14 +35,21 @@ class Ledger {
   void Trace(absl::Span<const uint64_t> words);
   uint64_t trace() const { return trace_; }
 
-  // Trainer `trainer` holds `values` after its mix of `round`.
+  // `replica` has published `values` as `round`, one for each segment.
+  void Published(ReplicaId replica, Round round, absl::Span<const double> values);
+  // Whether that is what it published. Rounds that are long past are taken on trust.
+  bool IsTrue(ReplicaId replica, Round round, uint32_t segment, double value) const;
+
+  // Trainer `trainer` holds `values` after its mix of `round`; `unmixed` is what it would hold
+  // without any mix: its initial weights and all its updates.
   void Mixed(uint32_t trainer, Round round, absl::Span<const MixedRow> rows,
-             absl::Span<const double> values);
+             absl::Span<const double> values, absl::Span<const long double> unmixed);
 
   struct RoundRecord {
     uint32_t mixes = 0;
-    std::vector<double> values;   // by trainer and segment; NaN: that trainer did not mix
-    std::vector<uint32_t> reads;  // ARRIVED, by trainer that was read and segment
+    std::vector<double> values;        // by trainer and segment; NaN: that trainer did not mix
+    std::vector<uint32_t> reads;       // ARRIVED, by trainer that was read and segment
+    std::vector<long double> unmixed;  // by segment: the sum over those that mixed
     OutcomeCounts outcomes{};
   };
   // By round, those that anybody mixed.
@@ -61,6 +68,7 @@ class Ledger {
 
  private:
   static constexpr uint64_t kViolationsKept = 20;
+  static constexpr size_t kPublishedKept = 128;  // rounds of each replica
 
   const uint32_t trainers_;
   const uint32_t segments_;
@@ -68,6 +76,7 @@ class Ledger {
   std::vector<std::string> violations_;
   uint64_t trace_ = 0;
   std::map<Round, RoundRecord> rounds_;
+  std::map<ReplicaId, std::map<Round, std::vector<double>>> published_;
   std::vector<OutcomeCounts> outcomes_;
 };
 

@@ -1,8 +1,6 @@
-// Lockstep in virtual time: nothing is lost, the mean is kept, the contraction is the paper's.
+// Lockstep in virtual time: without a fault nothing is lost.
 #include <gtest/gtest.h>
 
-#include <bit>
-#include <cmath>
 #include <tuple>
 
 #include "tests/sim/simulator.h"
@@ -29,7 +27,8 @@ class LockstepLoses : public testing::TestWithParam<std::tuple<ScheduleKind, uin
 TEST_P(LockstepLoses, NothingWithStallingTrainers) {
   const auto [schedule, nodes, segments] = GetParam();
   SimOptions options = Lockstep(schedule, nodes, segments);
-  options.rounds = nodes == 64 ? 100 : 300;
+  options.rounds = nodes < 8 ? 3000 : nodes == 8 ? 1500 : segments == 1 ? 400 : 120;
+  options.sync_interval = absl::Seconds(10);  // syncs among 64 nodes take most of the time
   options.stall_chance = 0.3;
   options.stall_max = absl::Milliseconds(50);
   Simulator simulator(options);
@@ -110,65 +109,6 @@ TEST(Lockstep, HundredsOfReplicas) {
   ASSERT_TRUE(simulator.RunToEnd());
   EXPECT_EQ(simulator.Audit(), "");
   EXPECT_EQ(simulator.ledger().ArrivedShare(0, 250), 1.0);
-}
-
-// --- contraction (paper.md, "Consensus theory") ---
-
-// Mean over rounds and segments of the ratio by which |x - mean|² shrinks in a round. What is
-// nearly in agreement is left out: small meshes can agree by chance, and the rest is rounding.
-double MeanContraction(const Ledger& ledger, uint32_t segments) {
-  double sum = 0;
-  uint64_t count = 0;
-  const Ledger::RoundRecord* before = nullptr;
-  for (const auto& [round, record] : ledger.rounds()) {
-    for (uint32_t segment = 0; before != nullptr && segment < segments; ++segment) {
-      const double spread = ledger.Spread(*before, segment);
-      if (spread < 1e-20) continue;
-      sum += ledger.Spread(record, segment) / spread;
-      ++count;
-    }
-    before = &record;
-  }
-  return sum / static_cast<double>(count);
-}
-
-class Contraction : public testing::TestWithParam<std::tuple<ScheduleKind, uint32_t>> {};
-
-TEST_P(Contraction, IsThatOfARandomDerangement) {
-  const auto [schedule, nodes] = GetParam();
-  const uint32_t segments = 400;
-  SimOptions options = Lockstep(schedule, nodes, segments);
-  options.rounds = 20;
-  Simulator simulator(options);
-  simulator.StartAll();
-  ASSERT_TRUE(simulator.RunToEnd());
-  EXPECT_EQ(simulator.Audit(), "");
-  const double n = nodes;
-  const double expected = (n - 2) / (2 * (n - 1));
-  EXPECT_NEAR(MeanContraction(simulator.ledger(), segments) / expected, 1, 0.02);
-}
-INSTANTIATE_TEST_SUITE_P(Random, Contraction,
-                         testing::Combine(testing::Values(ScheduleKind::kHashCycle,
-                                                          ScheduleKind::kDerangement),
-                                          testing::Values(4, 8, 16)),
-                         [](const auto& info) {
-                           return absl::StrCat(ScheduleName(std::get<0>(info.param)), "_",
-                                               std::get<1>(info.param));
-                         });
-
-TEST(Lockstep, ExponentialAveragesExactlyAfterLog2Rounds) {
-  for (const uint32_t nodes : {2u, 4u, 8u, 16u}) {
-    const uint32_t period = std::bit_width(nodes - 1);
-    SimOptions options = Lockstep(ScheduleKind::kExponential, nodes, 3);
-    options.rounds = period;
-    Simulator simulator(options);
-    simulator.StartAll();
-    ASSERT_TRUE(simulator.RunToEnd());
-    const auto& last = simulator.ledger().rounds().rbegin()->second;
-    for (uint32_t segment = 0; segment < 3; ++segment) {
-      EXPECT_LT(simulator.ledger().Spread(last, segment), 1e-28) << nodes;
-    }
-  }
 }
 
 }  // namespace

@@ -9,6 +9,25 @@
 
 namespace weightmesh::sim {
 
+// Which of the operations of one kind a fault hits: the nth of the whole mesh (counted from 1; 0:
+// none), and of the others each with probability `rate`.
+struct Fault {
+  double rate = 0;
+  uint64_t nth = 0;
+};
+
+// What the data plane does to frames and transfers. Frames that are lost: SimOptions::frame_loss.
+struct SimFaults {
+  Fault delay;                                        // a frame, and all behind it …
+  absl::Duration delay_max = absl::Milliseconds(50);  // … by up to this
+  Fault duplicate;                                    // a request, answer or cancel arrives twice
+  Fault fail;                                         // a pull ends as failed, and nothing is sent
+  Fault no_room;  // a pull ends as beyond a limit of its own transport
+  Fault corrupt;  // one bit of landed data is flipped
+  Fault tear;     // the second half of what lands stays what it was
+  Fault stop;     // data stops half-way; the rest lands when the link is cut
+};
+
 struct SimOptions {
   // Of every random draw of the world. RunConfig.seed is the schedule's alone.
   uint64_t seed = 1;
@@ -33,6 +52,7 @@ struct SimOptions {
   absl::Duration transfer = absl::Microseconds(300);     // of one segment, at least
   absl::Duration transfer_jitter = absl::Microseconds(300);
   double frame_loss = 0;  // chance that a frame vanishes
+  SimFaults faults;
   // After which a source learns that the frame of a transfer was lost.
   absl::Duration loss_detected = absl::Milliseconds(20);
 
@@ -51,7 +71,11 @@ struct SimOptions {
   double stall_chance = 0;                       // of a step, to stall …
   absl::Duration stall_max;                      // … for up to this long
   std::vector<double> slowness;                  // by trainer: factor on its steps; 1 if missing
-  double noise = 0;  // each step adds a uniform draw of ± this to every segment
+  double noise = 0;     // each step adds a uniform draw of ± this to every segment
+  bool single = false;  // weights and mix in fp32
+  bool verify = true;   // false: mixes what landed unseen, to see that the ledger finds out
+  // By trainer: the step from which on its weights are NaN and infinite; never if missing.
+  std::vector<uint64_t> poisoned_from;
 };
 
 }  // namespace weightmesh::sim

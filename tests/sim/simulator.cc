@@ -2,6 +2,7 @@
 #include "tests/sim/simulator.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
@@ -77,6 +78,8 @@ void Simulator::Lose(double frames, double calls) {
   world_->options.control_loss = calls;
 }
 
+void Simulator::Inject(const SimFaults& faults) { world_->options.faults = faults; }
+
 void Simulator::RunFor(absl::Duration time) {
   const absl::Time end = world_->queue.now() + time;
   while (world_->queue.RunOne(end)) {
@@ -93,15 +96,18 @@ bool Simulator::RunUntil(const std::function<bool()>& done, absl::Duration limit
 
 bool Simulator::RunToEnd(absl::Duration limit) {
   RunFor(world_->options.attach_spread);
-  return RunUntil(
-      [this] {
-        return std::all_of(trainers_.begin(), trainers_.end(), [](const auto& trainer) {
-          return trainer->state() == TrainerState::kNew ||
-                 (trainer->IsDone() && (!trainer->node().process().is_up() ||
-                                        trainer->node().FindArena(trainer->attach()) == nullptr));
-        });
-      },
-      limit);
+  size_t seen = 0;  // the trainers before it are over, and stay so
+  const auto all_over = [&] {
+    while (seen < trainers_.size() && IsOver(*trainers_[seen])) ++seen;
+    return seen == trainers_.size();
+  };
+  return RunUntil(all_over, limit);
+}
+
+bool Simulator::IsOver(const SimTrainer& trainer) {
+  if (trainer.state() == TrainerState::kNew) return true;
+  return trainer.IsDone() && (!trainer.node().process().is_up() ||
+                              trainer.node().FindArena(trainer.attach()) == nullptr);
 }
 
 ReplicaStatistics Simulator::StatisticsOf(uint32_t trainer) const {
@@ -125,22 +131,58 @@ std::vector<uint64_t> Simulator::ViewDigests(absl::string_view run_id) const {
   return digests;
 }
 
+// What a trainer's core counted against what the trainer itself has seen.
+std::string Simulator::AuditOutcomes(uint32_t index, const ReplicaStatistics& statistics) const {
+  const SimTrainer& trainer = *trainers_[index];
+  if (statistics.sources.size() < 2) return "";  // alone, or never started
+  const uint64_t outcomes =
+      std::accumulate(statistics.pulls.begin(), statistics.pulls.end(), uint64_t{0});
+  const uint64_t pulls = statistics.rounds_published * world_->options.segments;
+  if (outcomes != pulls) {
+    return absl::StrCat("trainer ", index, " had ", pulls, " pulls and ", outcomes, " outcomes");
+  }
+  const bool shares_its_row =
+      trainers_.size() > world_->options.nodes * world_->options.replicas_per_node;
+  if (trainer.state() != TrainerState::kLeft || shares_its_row) return "";
+  // Rounds that it did not mix are LATE or CANCELLED, or failed before.
+  const OutcomeCounts& seen = world_->ledger.outcomes(trainer.index());
+  for (size_t k = 0; k < seen.size(); ++k) {
+    const bool exact = k == static_cast<size_t>(Outcome::kArrived) ||
+                       k == static_cast<size_t>(Outcome::kCorrupt) ||
+                       k == static_cast<size_t>(Outcome::kRefused);
+    if (exact ? statistics.pulls[k] != seen[k] : statistics.pulls[k] < seen[k]) {
+      return absl::StrCat("trainer ", index, " saw ", seen[k], " pulls end as ",
+                          OutcomeName(static_cast<Outcome>(k)), ", its core counted ",
+                          statistics.pulls[k]);
+    }
+  }
+  return "";
+}
+
 std::string Simulator::Audit() const {
   std::vector<std::string> wrong = world_->ledger.violations();
+  bool all_over = true;
   for (uint32_t k = 0; k < trainers_.size(); ++k) {
     const SimTrainer& trainer = *trainers_[k];
-    const bool over =
-        trainer.state() == TrainerState::kLeft || trainer.state() == TrainerState::kDead;
-    if (!over || !trainer.node().process().is_up()) continue;
-    const ReplicaStatistics statistics = StatisticsOf(k);
-    if (statistics.sources.size() < 2) continue;  // alone, or never started
-    const uint64_t outcomes =
-        std::accumulate(statistics.pulls.begin(), statistics.pulls.end(), uint64_t{0});
-    const uint64_t pulls = statistics.rounds_published * world_->options.segments;
-    if (outcomes != pulls) {
-      wrong.push_back(
-          absl::StrCat("trainer ", k, " had ", pulls, " pulls and ", outcomes, " outcomes"));
+    all_over &= trainer.IsDone() && trainer.node().FindArena(trainer.attach()) == nullptr;
+  }
+  for (const auto& node : nodes_) {
+    if (!node->process().is_up()) continue;
+    std::map<AttachId, ReplicaStatistics> statistics;
+    for (ReplicaStatsSnapshot& snapshot : node->core().Stats("")) {
+      statistics[snapshot.attach] = std::move(snapshot.statistics);
     }
+    for (uint32_t k = 0; k < trainers_.size(); ++k) {
+      const SimTrainer& trainer = *trainers_[k];
+      const bool over =
+          trainer.state() == TrainerState::kLeft || trainer.state() == TrainerState::kDead;
+      if (!over || &trainer.node() != node.get()) continue;
+      std::string differs = AuditOutcomes(k, statistics[trainer.attach()]);
+      if (!differs.empty()) wrong.push_back(std::move(differs));
+    }
+  }
+  if (all_over && data_->open_transfers() > 0) {
+    wrong.push_back(absl::StrCat(data_->open_transfers(), " transfers never ended"));
   }
   if (wrong.empty()) return "";
   return absl::StrCat("seed ", world_->options.seed, ": ", absl::StrJoin(wrong, "; "));

@@ -35,6 +35,7 @@ class Simulator {
 
   // From now on frames and calls are lost with these chances.
   void Lose(double frames, double calls);
+  void Inject(const SimFaults& faults);
 
   // Time goes on by `time`, until `done` (true), or until the end of `limit` (false).
   void RunFor(absl::Duration time);
@@ -57,11 +58,14 @@ class Simulator {
   ReplicaStatistics StatisticsOf(uint32_t trainer) const;
   // By live node: digest of the view of the run, 0 where it has not started or is unknown.
   std::vector<uint64_t> ViewDigests(absl::string_view run_id) const;
-  // Empty when nothing was violated, every transfer has ended, and every pull of a trainer that is
-  // done has exactly one outcome; otherwise what is wrong, with the seed.
+  // Empty when nothing was violated, every pull of a trainer that is done has exactly one outcome,
+  // the one that the trainer saw, and no transfer is open when all are done; otherwise what is
+  // wrong, with the seed.
   std::string Audit() const;
 
  private:
+  static bool IsOver(const SimTrainer& trainer);
+  std::string AuditOutcomes(uint32_t index, const ReplicaStatistics& statistics) const;
   TrainerOptions DefaultTrainer(uint32_t index) const;
 
   std::unique_ptr<World> world_;

@@ -2,6 +2,7 @@
 #include "tests/sim/trainer.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace weightmesh::sim {
@@ -18,8 +19,12 @@ SimTrainer::SimTrainer(uint32_t index, World* world, SimNode* node, TrainerOptio
       options_(std::move(options)),
       process_(&world->queue),
       rng_(Hash64({world->options.seed, 2, index})),
-      newest_round_(options_.founding.start_round) {
-  for (uint32_t k = 0; k < world_->options.segments; ++k) weights_.push_back(2 * rng_.Unit() - 1);
+      newest_round_(options_.founding.start_round),
+      rounds_(options_.rounds) {
+  for (uint32_t k = 0; k < world_->options.segments; ++k) {
+    weights_.push_back(Add(0, 2 * rng_.Unit() - 1));
+  }
+  unmixed_.assign(weights_.begin(), weights_.end());
 }
 
 void SimTrainer::Start() {
@@ -117,11 +122,28 @@ void SimTrainer::Compute() {
   process_.PostToSelf(time, [this] { Exchange(); });
 }
 
+// As in fp64, or both and their sum in fp32.
+double SimTrainer::Add(double weight, double change) const {
+  if (!world_->options.single) return weight + change;
+  return static_cast<float>(weight) + static_cast<float>(change);
+}
+
+void SimTrainer::Update() {
+  const SimOptions& options = world_->options;
+  if (index_ < options.poisoned_from.size() && steps_ >= options.poisoned_from[index_]) {
+    for (size_t k = 0; k < weights_.size(); ++k) weights_[k] = k % 2 == 0 ? NAN : INFINITY;
+  }
+  if (options.noise == 0) return;
+  for (size_t k = 0; k < weights_.size(); ++k) {
+    const double change = Add(0, options.noise * (2 * rng_.Unit() - 1));
+    weights_[k] = Add(weights_[k], change);
+    unmixed_[k] += change;
+  }
+}
+
 void SimTrainer::Exchange() {
   exchange_begun_ = world_->queue.now();
-  if (world_->options.noise > 0) {
-    for (double& weight : weights_) weight += world_->options.noise * (2 * rng_.Unit() - 1);
-  }
+  Update();
   // Lockstep: publish, collect, mix. Overlap: collect and mix the former round, then publish.
   IsLockstep() || !pending_.published ? Publish() : Collect();
 }
@@ -144,13 +166,22 @@ bool SimTrainer::TryTakeSlot() {
   if (oldest == std::numeric_limits<uint64_t>::max()) return false;
   arena_->words[pending_.slot] = SlotWord(Value(pending_.round), SlotState::kWriting);
   auto& snapshot = arena_->snapshots[pending_.slot];
-  std::fill(snapshot.begin(), snapshot.end(), SimArena::kTorn);
+  std::fill(snapshot.begin(), snapshot.end(), SimSegment{});
   return true;
 }
 
 void SimTrainer::WriteSnapshot() {
   process_.PostToSelf(world_->options.publish_time, [this] {
-    arena_->snapshots[pending_.slot] = weights_;
+    for (uint32_t segment = 0; segment < weights_.size(); ++segment) {
+      const double value = weights_[segment];
+      const bool non_finite = !std::isfinite(value);
+      for (uint32_t block = 0; block < 2; ++block) {
+        arena_->snapshots[pending_.slot][segment][block] = {
+            value, non_finite,
+            SimBlock::SealOf(replica(), pending_.round, segment, block, value, non_finite)};
+      }
+    }
+    world_->ledger.Published(replica(), pending_.round, weights_);
     arena_->words[pending_.slot] =
         SlotWord(Value(pending_.round), IsLockstep() ? SlotState::kHeld : SlotState::kReadable);
     pending_.published = true;
@@ -197,7 +228,7 @@ void SimTrainer::FinishMix(const std::vector<SimArena::InboxBuffer>& seen) {
   for (uint32_t segment = 0; segment < weights_.size(); ++segment) {
     rows[segment] = MixRow(segment, seen[segment], &results[segment]);
   }
-  world_->ledger.Mixed(index_, pending_.round, rows, weights_);
+  world_->ledger.Mixed(index_, pending_.round, rows, weights_, unmixed_);
   node_->process().PostToSelf(
       world_->options.doorbell,
       [node = node_, attach = attach_, round = pending_.round, results = std::move(results)] {
@@ -206,28 +237,47 @@ void SimTrainer::FinishMix(const std::vector<SimArena::InboxBuffer>& seen) {
   AfterMix();
 }
 
+// Verifies and mixes as client/src/segment_passes.cc does; the ledger is asked whether that was
+// right.
 MixedRow SimTrainer::MixRow(uint32_t segment, const SimArena::InboxBuffer& seen,
                             MixedSegmentResult* result) {
   const FrozenSegment& frozen = arena_->collected[segment];
   MixedRow row;
   row.outcome = frozen.outcome;
   if (!frozen.delivered) return row;
-  const auto& inbox = arena_->inbox[segment][frozen.buffer];
-  const bool sound = inbox == seen && inbox.source == frozen.source &&
-                     inbox.round == frozen.source_round && inbox.round == pending_.round;
+  const auto violate = [&](const char* what) {
+    world_->ledger.Violate(
+        absl::StrCat("trainer ", index_, " mixes ", what, " in round ", Value(pending_.round)));
+  };
+  const SimArena::InboxBuffer& inbox = arena_->inbox[segment][frozen.buffer];
+  if (!(inbox == seen)) violate("an inbox that changes meanwhile");
+  if (frozen.source_round != pending_.round) violate("another round");
   const bool own_term = SlotWordRound(arena_->words[pending_.slot]) == Value(pending_.round);
-  if (!sound || !own_term) {
-    world_->ledger.Violate(absl::StrCat("trainer ", index_, " mixes a bad ",
-                                        own_term ? "inbox" : "own term", " in round ",
-                                        Value(pending_.round)));
+  if (!own_term) violate("without an own term");
+  bool sound = own_term;
+  for (uint32_t block = 0; block < inbox.blocks.size(); ++block) {
+    sound &= inbox.blocks[block].IsOf(frozen.source, frozen.source_round, segment, block);
+  }
+  if (!sound && world_->options.verify) {
+    if (!inbox.damaged) violate("what nobody sent");
     row.outcome = result->outcome = Outcome::kCorrupt;
     return row;
   }
-  const double difference = inbox.value - arena_->snapshots[pending_.slot][segment];
-  weights_[segment] += options_.founding.config.alpha * difference;
+  if (inbox.damaged) violate("a damaged segment");
+  const double value = inbox.blocks[0].value;
+  if (!world_->ledger.IsTrue(frozen.source, frozen.source_round, segment, value)) {
+    violate("what its source never published");
+  }
+  if (inbox.blocks[0].non_finite) {
+    row.outcome = result->outcome = Outcome::kRefused;
+    return row;
+  }
+  const double own = arena_->snapshots[pending_.slot][segment][0].value;
+  const double difference = Add(value, -own);
+  weights_[segment] = Add(weights_[segment], options_.founding.config.alpha * difference);
   row.outcome = result->outcome = Outcome::kArrived;
   result->difference_squared = difference * difference;
-  row.source = world_->TrainerOf(inbox.source);
+  row.source = world_->TrainerOf(frozen.source);
   return row;
 }
 
@@ -238,7 +288,7 @@ void SimTrainer::AfterMix() {
 
 void SimTrainer::NextStep() {
   longest_exchange_ = std::max(longest_exchange_, world_->queue.now() - exchange_begun_);
-  if (++steps_ < options_.rounds) return Compute();
+  if (++steps_ < rounds_) return Compute();
   state_ = TrainerState::kLeaving;
   Ring(LeaveRequested{attach_});
 }

@@ -43,6 +43,8 @@ class SimTrainer final : public AttachedTrainer {
   void Start();
   // SIGKILL.
   void Kill();
+  // Leaves after the step that it is in.
+  void Finish() { rounds_ = 0; }
   void Stop() { process_.Stop(); }
   void Resume() { process_.Resume(); }
 
@@ -95,6 +97,8 @@ class SimTrainer final : public AttachedTrainer {
   void GiveUpCollect();
   void Mix();
   void FinishMix(const std::vector<SimArena::InboxBuffer>& seen);
+  double Add(double weight, double change) const;
+  void Update();
   MixedRow MixRow(uint32_t segment, const SimArena::InboxBuffer& seen, MixedSegmentResult* result);
   void AfterMix();
   void NextStep();
@@ -110,6 +114,7 @@ class SimTrainer final : public AttachedTrainer {
   SimProcess process_;
   CounterRng rng_;
   std::vector<double> weights_;
+  std::vector<long double> unmixed_;  // initial weights and all updates
   std::shared_ptr<SimArena> arena_;
   AttachId attach_{};
   TrainerState state_ = TrainerState::kNew;
@@ -123,6 +128,7 @@ class SimTrainer final : public AttachedTrainer {
   Round newest_round_{};
   absl::Time exchange_begun_;
   absl::Duration longest_exchange_;
+  uint64_t rounds_;  // steps to take
   uint64_t steps_ = 0;
   uint64_t skipped_ = 0;
   uint64_t abandoned_ = 0;

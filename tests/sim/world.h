@@ -24,7 +24,7 @@ struct World {
         ledger(trainers, options.segments),
         rng(Hash64({options.seed, 1})) {}
 
-  SimOptions options;  // the chances of loss may change on the way
+  SimOptions options;  // the faults may change on the way
   EventQueue queue;
   Ledger ledger;
   CounterRng rng;  // of the network
@@ -36,6 +36,10 @@ struct World {
   // At least `least`, and up to `jitter` more.
   absl::Duration Draw(absl::Duration least, absl::Duration jitter) {
     return least + jitter * rng.Unit();
+  }
+  // Whether the fault hits the next operation of its kind; `count` counts those.
+  bool Hits(const Fault& fault, uint64_t* count) {
+    return ++*count == fault.nth || Chance(fault.rate);
   }
   bool Chance(double probability) { return probability > 0 && rng.Unit() < probability; }
 
