@@ -77,6 +77,7 @@ std::string RenderLinks(const v1::LinkList& links) {
                {"PULL TIME", Align::kRight},
                {"GOODPUT", Align::kRight},
                {"FAILURES", Align::kRight},
+               {"REFUSED", Align::kRight},
                {"WHY NOT FASTER"}});
   for (const v1::Link& link : links.links()) {
     const bool pulled = link.pull_time_us().count() > 0;
@@ -88,7 +89,8 @@ std::string RenderLinks(const v1::LinkList& links) {
                   absl::StrCat(link.pulls_landed()), absl::StrCat(link.sends_ended()),
                   pulled ? absl::StrCat("~", FormatMicroseconds(Median(link.pull_time_us()))) : "-",
                   measured ? absl::StrCat(FormatBytes(link.goodput_bytes_per_second()), "/s") : "-",
-                  absl::StrCat(link.failures()), link.reason()});
+                  absl::StrCat(link.failures()),
+                  absl::StrCat(link.frames_refused() + link.requests_refused()), link.reason()});
   }
   return table.ToText();
 }

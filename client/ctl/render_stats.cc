@@ -1,8 +1,11 @@
 // Statistics as text.
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "client/ctl/render.h"
 #include "client/ctl/table.h"
 #include "client/ctl/units.h"
@@ -132,14 +135,25 @@ std::string SegmentsTable(const v1::Stats& stats) {
   return table.ToText();
 }
 
+// "3 frames refused (2 malformed, 1 unknown token)"
+std::string Refused(const v1::Stats& stats) {
+  std::vector<std::string> reasons;
+  for (const v1::FrameRefusalCount& row : stats.frame_refusals()) {
+    const std::string word = EnumWord(v1::FrameRefusal_Name(row.reason()), "FRAME_REFUSAL_");
+    reasons.push_back(absl::StrCat(row.count(), " ", absl::StrReplaceAll(word, {{"_", " "}})));
+  }
+  return absl::StrCat(stats.frames_refused(), stats.frames_refused() == 1 ? " frame" : " frames",
+                      " refused",
+                      reasons.empty() ? "" : absl::StrCat(" (", absl::StrJoin(reasons, ", "), ")"));
+}
+
 }  // namespace
 
 std::string RenderStats(const v1::Stats& stats, const StatsParts& parts) {
-  std::string text =
-      absl::StrCat("daemon ", ShortId(stats.node_id()), ", up ",
-                   FormatMicroseconds(1e3 * static_cast<double>(stats.uptime_ms())), ", ",
-                   stats.frames_refused(), stats.frames_refused() == 1 ? " frame" : " frames",
-                   " refused; ~ marks a median\n\n", RoundsTable(stats), "\n", PullsTable(stats));
+  std::string text = absl::StrCat("daemon ", ShortId(stats.node_id()), ", up ",
+                                  FormatMicroseconds(1e3 * static_cast<double>(stats.uptime_ms())),
+                                  ", ", Refused(stats), "; ~ marks a median\n\n",
+                                  RoundsTable(stats), "\n", PullsTable(stats));
   if (parts.sources) absl::StrAppend(&text, "\n", SourcesTable(stats));
   if (parts.segments) absl::StrAppend(&text, "\n", SegmentsTable(stats));
   return text;

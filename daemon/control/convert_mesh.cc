@@ -2,6 +2,7 @@
 #include "daemon/control/convert_mesh.h"
 
 #include <algorithm>
+#include <numeric>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
@@ -14,6 +15,11 @@ namespace {
 
 uint64_t WholeMilliseconds(absl::Duration duration) {
   return std::max<int64_t>(0, absl::ToInt64Milliseconds(duration));
+}
+
+template <typename Counts>
+uint64_t Sum(const Counts& counts) {
+  return std::accumulate(counts.begin(), counts.end(), uint64_t{0});
 }
 
 v1::DerivedTimes ToProto(const RunSnapshot& run) {
@@ -36,6 +42,7 @@ v1::Link ToProto(const LinkSnapshot& link) {
   proto.set_pulls_landed(statistics.pulls_landed);
   proto.set_sends_ended(statistics.sends_ended);
   proto.set_failures(statistics.failures);
+  proto.set_requests_refused(Sum(statistics.requests_refused));
   *proto.mutable_pull_time_us() = ToProto(statistics.pull_time_us);
   if (statistics.busy_us > 0) {
     proto.set_goodput_bytes_per_second(1e6 * static_cast<double>(statistics.bytes_received) /
@@ -106,6 +113,8 @@ v1::LinkList ToProto(const LinksReport& report) {
   for (const LinkSnapshot& link : report.links) {
     v1::Link* row = proto.add_links();
     *row = ToProto(link);
+    const auto refused = report.frames_refused.find(link.peer.node_id);
+    if (refused != report.frames_refused.end()) row->set_frames_refused(Sum(refused->second));
     const auto found = paths.find(link.peer.node_id);
     if (found == paths.end()) continue;
     row->set_transport(found->second->transport);

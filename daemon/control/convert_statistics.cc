@@ -19,6 +19,10 @@ static_assert(static_cast<int>(Outcome::kCorrupt) == v1::OUTCOME_CORRUPT);
 static_assert(static_cast<int>(Outcome::kRefused) == v1::OUTCOME_REFUSED);
 static_assert(static_cast<int>(Outcome::kCancelled) == v1::OUTCOME_CANCELLED);
 static_assert(kOutcomeCount == v1::Outcome_ARRAYSIZE);
+// Reasons of the core count from 0, those of the contract from 1.
+static_assert(static_cast<int>(FrameRefusal::kMalformed) + 1 == v1::FRAME_REFUSAL_MALFORMED);
+static_assert(static_cast<int>(FrameRefusal::kOverrun) + 1 == v1::FRAME_REFUSAL_OVERRUN);
+static_assert(kFrameRefusalCount + 1 == v1::FrameRefusal_ARRAYSIZE);
 
 // Every outcome but kNone, zeros too.
 void AddOutcomes(const OutcomeCounts& counts,
@@ -107,7 +111,15 @@ v1::Stats ToProto(const StatsReport& report, bool with_segments) {
   v1::Stats proto;
   *proto.mutable_node_id() = ToProto(report.node);
   proto.set_uptime_ms(std::max<int64_t>(0, absl::ToInt64Milliseconds(report.uptime)));
-  proto.set_frames_refused(report.frames_refused);
+  proto.set_answers_unasked(report.answers_unasked);
+  for (uint32_t reason = 0; reason < kFrameRefusalCount; ++reason) {
+    const uint64_t count = report.frames_refused[reason];
+    if (count == 0) continue;
+    v1::FrameRefusalCount* row = proto.add_frame_refusals();
+    row->set_reason(static_cast<v1::FrameRefusal>(reason + 1));
+    row->set_count(count);
+    proto.set_frames_refused(proto.frames_refused() + count);
+  }
   for (const ReplicaStatsReport& replica : report.replicas) {
     FillReplica(replica, with_segments, proto.add_replicas());
   }

@@ -31,13 +31,15 @@ struct ReplicaStatsReport {
 struct StatsReport {
   NodeId node;
   absl::Duration uptime;
-  uint64_t frames_refused = 0;  // Transport::frames_refused()
+  FrameRefusals frames_refused{};  // by FrameRefusal
+  uint64_t answers_unasked = 0;    // Transport::answers_unasked()
   std::vector<ReplicaStatsReport> replicas;
 };
 
 struct LinksReport {
   std::vector<LinkSnapshot> links;
   std::vector<PathReport> paths;  // joined by PathReport::peer
+  std::map<NodeId, FrameRefusals> frames_refused;
 };
 
 struct ConfigReport {

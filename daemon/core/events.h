@@ -86,6 +86,14 @@ struct LinkDown {
   std::string reason;
 };
 
+// Frames of `peer` (zero: of nobody known) were refused for `reason`, `count` so far. Told of the
+// first, the tenth, the hundredth, …
+struct FramesRefused {
+  NodeId peer;
+  FrameRefusal reason{};
+  uint64_t count = 0;
+};
+
 // --- control plane ---
 
 // Another daemon's sync arrived. The driver answers with NodeCore::MakeSync() afterwards.
@@ -121,9 +129,10 @@ struct LinkFailed {
 // NodeCore::next_deadline() has come.
 struct TimerFired {};
 
-using Event = std::variant<AttachRequested, TrainerGone, LeaveRequested, Published, PublishSkipped,
-                           CollectRequested, Mixed, PullRequested, PullCancelled, PullAnswered,
-                           PullEnded, SendEnded, LinkDown, SyncReceived, SyncAnswered, SyncFailed,
-                           ProbeAnswered, ProbeFailed, LinkReady, LinkFailed, TimerFired>;
+using Event =
+    std::variant<AttachRequested, TrainerGone, LeaveRequested, Published, PublishSkipped,
+                 CollectRequested, Mixed, PullRequested, PullCancelled, PullAnswered, PullEnded,
+                 SendEnded, LinkDown, FramesRefused, SyncReceived, SyncAnswered, SyncFailed,
+                 ProbeAnswered, ProbeFailed, LinkReady, LinkFailed, TimerFired>;
 
 }  // namespace weightmesh

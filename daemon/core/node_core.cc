@@ -99,10 +99,25 @@ void NodeCore::Impl::CutLink(NodeId node) {
   Emit(weightmesh::CutLink{node});
 }
 
+void NodeCore::Impl::RequestRefused(NodeId peer, RequestRefusal reason) {
+  const uint64_t count = ++links_[peer].requests_refused[static_cast<size_t>(reason)];
+  if (!IsPowerOfTen(count)) return;
+  Warn(absl::StrCat(DescribeNode(peer), " asks for ", RequestRefusalName(reason), ": refused, ",
+                    count, " so far"));
+}
+
 void NodeCore::Impl::Silence(NodeId node, absl::string_view reason) {
   if (!membership_.MarkSilent(node, reason)) return;
   Warn(absl::StrCat("node ", node.ToString(), " at ", membership_.Find(node)->info.control_address,
                     " is silent: ", reason, "; pulls are redirected around it"));
+}
+
+// For the log: an unknown token has no node, and a node may be linked before it is known.
+std::string NodeCore::Impl::DescribeNode(NodeId node) const {
+  if (node.IsZero()) return "a sender that this daemon gave no token to";
+  const Peer* peer = membership_.Find(node);
+  return absl::StrCat("node ", node.ToString(),
+                      peer == nullptr ? "" : absl::StrCat(" at ", peer->info.control_address));
 }
 
 void NodeCore::Impl::Heard(NodeId node) {
@@ -198,10 +213,7 @@ void NodeCore::Impl::On(const PullRequested& event) {
     return Emit(AnswerPull{answer});
   }
   if (!local->run().IsPlausible(request.round)) {
-    return Warn(absl::StrCat("node ", request.peer.ToString(), " asks for round ",
-                             Value(request.round), " of run ", local->run().run_id(),
-                             ", far beyond the newest, ", Value(local->run().newest_round()),
-                             "; ignored"));
+    return RequestRefused(request.peer, RequestRefusal::kImplausibleRound);
   }
   local->source().Requested(request);
 }
@@ -247,6 +259,11 @@ void NodeCore::Impl::On(const SendEnded& event) {
 void NodeCore::Impl::On(const LinkDown& event) {
   ++links_[event.peer].failures;
   Doubt(event.peer, absl::StrCat("the link broke: ", event.reason), absl::Seconds(1));
+}
+
+void NodeCore::Impl::On(const FramesRefused& event) {
+  Warn(absl::StrCat("refused from ", DescribeNode(event.peer), ": ", FrameRefusalName(event.reason),
+                    ", ", event.count, " so far"));
 }
 
 // --- control plane ---

@@ -47,6 +47,7 @@ class NodeCore::Impl final : public StepContext {
   void Doubt(NodeId node, absl::string_view reason, absl::Duration timeout) override;
   SlotKeeper& keeper() override { return *keeper_; }
   void CutLink(NodeId node) override;
+  void RequestRefused(NodeId peer, RequestRefusal reason) override;
   LinkStatistics& link(NodeId node) override { return links_[node]; }
 
  private:
@@ -70,6 +71,7 @@ class NodeCore::Impl final : public StepContext {
   void On(const struct PullEnded& event);
   void On(const SendEnded& event);
   void On(const LinkDown& event);
+  void On(const FramesRefused& event);
   void On(const SyncReceived& event);
   void On(const SyncAnswered& event);
   void On(const SyncFailed& event);
@@ -81,6 +83,7 @@ class NodeCore::Impl final : public StepContext {
 
   LocalReplica* FindLocal(AttachId attach);
   LocalReplica* FindHosted(ReplicaId replica);
+  std::string DescribeNode(NodeId node) const;
   void Heard(NodeId node);
   void Silence(NodeId node, absl::string_view reason);
   void ObserveRound(RunKey key, Round round);

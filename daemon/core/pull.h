@@ -32,6 +32,31 @@ struct PullAnswer {
   Round newest_round{};
 };
 
+// Whether `answer` says something about what `request` asked for. Data of another round is another
+// snapshot, however whole it is.
+inline bool Fits(const PullAnswer& answer, const PullRequest& request) {
+  return answer.run_key == request.run_key && answer.segment == request.segment &&
+         (answer.verdict != wire::Verdict::kData || answer.round == request.round);
+}
+
+// Why a frame of another daemon was refused: a correct one sends none of these.
+enum class FrameRefusal : uint32_t {
+  kMalformed,     // none at all, of another version, or one that contradicts itself
+  kUnknownToken,  // from nobody that this daemon gave a token to
+  kUnfitting,     // an answer to something else than was asked, or data of another length
+  kTooMany,       // more answers to one request than a source has to give
+  kOverrun,       // more unasked frames than this daemon keeps at once
+};
+constexpr uint32_t kFrameRefusalCount = 5;
+
+constexpr const char* FrameRefusalName(FrameRefusal refusal) {
+  constexpr const char* kNames[kFrameRefusalCount] = {"malformed", "unknown token",
+                                                      "unfitting answer", "too many answers",
+                                                      "too many requests at once"};
+  const auto index = static_cast<uint32_t>(refusal);
+  return index < kFrameRefusalCount ? kNames[index] : "unknown";
+}
+
 // How the transport's part of a pull ended. After it the landing memory is never written again.
 enum class PullEnd {
   kLanded,     // all bytes are in the landing memory

@@ -5,6 +5,7 @@
 #include <limits>
 #include <set>
 
+#include "daemon/core/fair_share.h"
 #include "daemon/core/node_core.h"
 
 namespace weightmesh {
@@ -12,9 +13,14 @@ namespace {
 
 constexpr uint32_t kNobody = std::numeric_limits<uint32_t>::max();
 
-// Requests that may wait at one replica, for each of its segments; beyond it: BUSY. Without faults
-// one reader of a segment waits; redirects and the next round's reader add to it.
-constexpr size_t kWaitingPerSegmentMax = 8;
+// Requests that may wait at one replica, for each of its segments, and of one peer up to its fair
+// share (half, when no other waits); beyond it: BUSY. Without faults one reader of a segment waits;
+// redirects and the next rounds' readers add to it.
+constexpr size_t kWaitingPerSegmentMax = 16;
+
+// How often a reader may take a segment of one round. Once is enough; one that takes it for ever
+// would hold the slot for ever.
+constexpr size_t kReadsPerSegmentMax = 2;
 
 }  // namespace
 
@@ -40,6 +46,7 @@ ReplicaSource::ReplicaSource(AttachId attach, Run* run, StepContext* context,
 void ReplicaSource::Start(uint32_t own_rank) {
   own_rank_ = own_rank;
   lapsed_.assign(run_->view().size(), false);
+  for (Slot& slot : slots_) slot.reads.assign(run_->view().size(), 0);
 }
 
 void ReplicaSource::Publish(Round round, SlotId slot_id, absl::Span<const Partners> partners,
@@ -58,6 +65,7 @@ void ReplicaSource::Publish(Round round, SlotId slot_id, absl::Span<const Partne
   slot.held = run_->config().mode == Mode::kLockstep;
   slot.claims = 0;
   std::fill(slot.owed_to.begin(), slot.owed_to.end(), kNobody);
+  std::fill(slot.reads.begin(), slot.reads.end(), 0);
   for (uint32_t segment = 0; slot.held && segment < partners.size(); ++segment) {
     const uint32_t sink = partners[segment].sink;
     if (sink == own_rank_ || lapsed_[sink]) continue;
@@ -95,8 +103,12 @@ wire::Verdict ReplicaSource::VerdictWithoutSlot(Round round) const {
 }
 
 void ReplicaSource::Requested(const PullRequest& request) {
-  if (closed_ || Value(request.segment) >= segment_bytes_.size()) {
-    return Answer(request, wire::Verdict::kDead);
+  if (closed_) return Answer(request, wire::Verdict::kDead);
+  if (Value(request.segment) >= segment_bytes_.size()) {
+    return Refuse(request, RequestRefusal::kUnknownSegment, wire::Verdict::kDead);
+  }
+  if (!MayRead(request)) {
+    return Refuse(request, RequestRefusal::kForeignReader, wire::Verdict::kDead);
   }
   if (const auto rank = run_->view().RankOf(request.reader); rank.has_value() && !lapsed_.empty()) {
     lapsed_[*rank] = false;
@@ -108,8 +120,21 @@ void ReplicaSource::Requested(const PullRequest& request) {
   }
 }
 
+// A replica asks through the daemon that hosts it; otherwise anybody could take the snapshots that
+// are owed to another, or have a stopped one waited for. Before the start nothing is served.
+bool ReplicaSource::MayRead(const PullRequest& request) const {
+  if (!run_->started()) return true;
+  const Member* reader = run_->Find(request.reader);
+  if (reader == nullptr) return false;
+  return reader->node == request.peer || !context_->IsReachable(*reader);
+}
+
 void ReplicaSource::Park(const PullRequest& request) {
-  if (waiting_.size() >= waiting_max_) return Answer(request, wire::Verdict::kBusy);
+  PeerQueue& peer = peers_[request.peer];
+  if (!HasFairShare(peer.waiting, waiting_.size(), waiting_max_)) {
+    return Refuse(request, RequestRefusal::kBeyondShare, wire::Verdict::kBusy);
+  }
+  ++peer.waiting;
   const absl::Time until = context_->now() + std::min(absl::Milliseconds(request.remaining_ms),
                                                       run_->config().round_deadline);
   waiting_.push_back(Waiting{request, until});
@@ -126,6 +151,13 @@ void ReplicaSource::Serve(const PullRequest& request) {
       reader->second.round != request.round) {
     return Park(request);  // a reader pins one round of this replica at a time
   }
+  // Known since the start: nobody has published before it, and only founders may read after it.
+  const auto rank = run_->view().RankOf(request.reader);
+  uint32_t* const reads = rank.has_value() ? &slots_[Value(*slot)].reads[*rank] : nullptr;
+  if (reads == nullptr || *reads >= kReadsPerSegmentMax * segment_bytes_.size()) {
+    return Refuse(request, RequestRefusal::kBeyondShare, wire::Verdict::kBusy);
+  }
+  ++*reads;
   if (!Lease(request, *slot)) return Answer(request, wire::Verdict::kGone);
   StartOrQueue(Transfer{request, *slot, context_->now()});
 }
@@ -158,7 +190,7 @@ void ReplicaSource::StartOrQueue(const Transfer& transfer) {
     Start(transfer);
   } else if (peer.queued.size() >= waiting_max_) {
     Unlease(transfer.request, transfer.slot);
-    Answer(transfer.request, wire::Verdict::kBusy);
+    Refuse(transfer.request, RequestRefusal::kBeyondShare, wire::Verdict::kBusy);
   } else {
     peer.queued.push_back(transfer);
     Answer(transfer.request, wire::Verdict::kQueued);
@@ -222,7 +254,12 @@ void ReplicaSource::ServeWaiting() {
     const bool servable = waiting.request.round <= passed_round_ &&
                           (!behind || FindSlot(waiting.request.round) == nullptr);
     if (servable) {
-      Serve(waiting.request);
+      --peers_[waiting.request.peer].waiting;
+      if (MayRead(waiting.request)) {
+        Serve(waiting.request);
+      } else {
+        Refuse(waiting.request, RequestRefusal::kForeignReader, wire::Verdict::kDead);
+      }
     } else {
       waiting_[kept++] = waiting;
     }
@@ -230,11 +267,20 @@ void ReplicaSource::ServeWaiting() {
   waiting_.resize(kept);
 }
 
+template <typename Predicate>
+void ReplicaSource::ForgetWaiting(Predicate predicate) {
+  std::erase_if(waiting_, [&](const Waiting& waiting) {
+    if (!predicate(waiting)) return false;
+    --peers_[waiting.request.peer].waiting;
+    return true;
+  });
+}
+
 void ReplicaSource::Cancelled(NodeId peer_id, RequestId request_id) {
   const auto is_it = [&](const PullRequest& request) {
     return request.peer == peer_id && request.request_id == request_id;
   };
-  std::erase_if(waiting_, [&](const Waiting& waiting) { return is_it(waiting.request); });
+  ForgetWaiting([&](const Waiting& waiting) { return is_it(waiting.request); });
   const auto peer = peers_.find(peer_id);
   if (peer == peers_.end()) return;
   auto& queued = peer->second.queued;
@@ -269,7 +315,7 @@ void ReplicaSource::Close() {
   if (closed_) return;
   closed_ = true;
   for (const Waiting& waiting : waiting_) Answer(waiting.request, wire::Verdict::kDead);
-  waiting_.clear();
+  ForgetWaiting([](const Waiting&) { return true; });
   for (auto& [peer_id, peer] : peers_) {
     for (const Transfer& transfer : peer.queued) {
       Answer(transfer.request, wire::Verdict::kDead);
@@ -292,7 +338,7 @@ void ReplicaSource::Tick() {
   const absl::Time now = context_->now();
   if (now < next_deadline_) return;
   CutStuckLinks();
-  std::erase_if(waiting_, [now](const Waiting& waiting) { return waiting.until <= now; });
+  ForgetWaiting([now](const Waiting& waiting) { return waiting.until <= now; });
   for (uint32_t k = 0; k < slots_.size(); ++k) {
     Slot& slot = slots_[k];
     if (slot.claims == 0) continue;
@@ -344,6 +390,12 @@ void ReplicaSource::CheckSinks(Slot* slot) {
       context_->AskForLife(sink.node, times_.probe_timeout);
     }
   }
+}
+
+void ReplicaSource::Refuse(const PullRequest& request, RequestRefusal reason,
+                           wire::Verdict verdict) {
+  context_->RequestRefused(request.peer, reason);
+  Answer(request, verdict);
 }
 
 void ReplicaSource::Answer(const PullRequest& request, wire::Verdict verdict) {

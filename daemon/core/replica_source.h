@@ -67,6 +67,7 @@ class ReplicaSource {
     uint32_t leases = 0;
     uint32_t claims = 0;
     std::vector<uint32_t> owed_to;  // by segment: rank of the sink, or kNobody
+    std::vector<uint32_t> reads;    // by rank of the reader: reads of this round so far
     absl::Time published_at;
     absl::Time claims_end_at;
   };
@@ -82,6 +83,7 @@ class ReplicaSource {
   };
   // What goes to one peer: at most sends_per_peer_max at once, the rest in order.
   struct PeerQueue {
+    size_t waiting = 0;  // its rows in waiting_
     uint32_t active = 0;
     std::deque<Transfer> queued;
   };
@@ -91,8 +93,12 @@ class ReplicaSource {
     uint32_t count = 0;
   };
 
+  bool MayRead(const PullRequest& request) const;
   void Serve(const PullRequest& request);
   void Park(const PullRequest& request);
+  template <typename Predicate>
+  void ForgetWaiting(Predicate predicate);
+  void Refuse(const PullRequest& request, RequestRefusal reason, wire::Verdict verdict);
   bool Lease(const PullRequest& request, SlotId slot);
   // True when it was the reader's last lease: what waits behind it may be served.
   bool Unlease(const PullRequest& request, SlotId slot);

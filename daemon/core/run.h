@@ -70,7 +70,7 @@ class Run {
   // Newest round known to be published by anyone.
   Round newest_round() const { return newest_round_; }
   bool IsPlausible(Round round) const {
-    return Value(round) <= Value(newest_round_) + kRoundJumpMax;
+    return round <= newest_round_ || Value(round) - Value(newest_round_) <= kRoundJumpMax;
   }
   // Raises the newest round; false, and no change, when `round` is implausible.
   bool Observe(Round round);

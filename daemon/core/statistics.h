@@ -9,6 +9,7 @@
 
 #include "absl/time/time.h"
 #include "daemon/core/ids.h"
+#include "daemon/core/pull.h"
 #include "proto/outcome.h"
 
 namespace weightmesh {
@@ -28,6 +29,32 @@ struct Histogram {
 };
 
 using OutcomeCounts = std::array<uint64_t, kOutcomeCount>;  // by Outcome
+
+// Frames refused, by FrameRefusal.
+using FrameRefusals = std::array<uint64_t, kFrameRefusalCount>;
+
+// Why a request was not served although its frame was well formed.
+enum class RequestRefusal : uint32_t {
+  kImplausibleRound,  // far beyond the newest round known
+  kForeignReader,     // for a replica that is no founder, or lives on another daemon
+  kUnknownSegment,
+  kBeyondShare,  // more than that peer, or that replica, may ask for at once
+};
+constexpr uint32_t kRequestRefusalCount = 4;
+
+constexpr const char* RequestRefusalName(RequestRefusal refusal) {
+  constexpr const char* kNames[kRequestRefusalCount] = {
+      "a round far beyond the newest", "a reader that is not its own", "a segment that is none",
+      "more than its share"};
+  const auto index = static_cast<uint32_t>(refusal);
+  return index < kRequestRefusalCount ? kNames[index] : "unknown";
+}
+
+// Whether a thing that happens for the nth time is worth a line in the log: 1, 10, 100, …
+constexpr bool IsPowerOfTen(uint64_t count) {
+  while (count >= 10 && count % 10 == 0) count /= 10;
+  return count == 1;
+}
 
 struct SegmentStatistics {
   OutcomeCounts pulls{};
@@ -66,6 +93,7 @@ struct LinkStatistics {
   uint64_t pulls_landed = 0;
   uint64_t sends_ended = 0;
   uint64_t failures = 0;
+  std::array<uint64_t, kRequestRefusalCount> requests_refused{};  // by RequestRefusal
   Histogram pull_time_us;
   uint64_t busy_us = 0;  // time with at least one pull open, as far as it is over
 

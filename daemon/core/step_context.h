@@ -37,6 +37,9 @@ class StepContext {
   // Breaks the link to the node by force; it is made anew.
   virtual void CutLink(NodeId node) = 0;
 
+  // Counts, and logs now and then, that a request of `peer` was not served.
+  virtual void RequestRefused(NodeId peer, RequestRefusal reason) = 0;
+
   virtual SlotKeeper& keeper() = 0;
   virtual LinkStatistics& link(NodeId node) = 0;
 };

@@ -4,47 +4,76 @@
 #include <string>
 #include <utility>
 
+#include "daemon/core/fair_share.h"
+
 namespace weightmesh {
 
 DataEvents::DataEvents(Executor* executor, std::function<void(const Event&)> feed)
     : executor_(executor), feed_(std::move(feed)) {}
 
 void DataEvents::OnPullRequest(const PullRequest& request) {
-  Push(PullRequested{request}, /*solicited=*/false);
+  PushUnasked(request.peer, PullRequested{request});
 }
 void DataEvents::OnPullCancel(NodeId peer, RequestId request_id) {
-  Push(PullCancelled{peer, request_id}, /*solicited=*/false);
+  PushUnasked(peer, PullCancelled{peer, request_id});
 }
-void DataEvents::OnPullAnswer(const PullAnswer& answer) {
-  Push(PullAnswered{answer}, /*solicited=*/true);
-}
+void DataEvents::OnPullAnswer(const PullAnswer& answer) { Push(PullAnswered{answer}); }
 void DataEvents::OnPullEnded(RequestId request_id, PullEnd end) {
-  Push(PullEnded{request_id, end}, /*solicited=*/true);
+  Push(PullEnded{request_id, end});
 }
-void DataEvents::OnSendEnded(SendId send_id, bool sent) {
-  Push(SendEnded{send_id, sent}, /*solicited=*/true);
-}
+void DataEvents::OnSendEnded(SendId send_id, bool sent) { Push(SendEnded{send_id, sent}); }
 void DataEvents::OnLinkDown(NodeId peer, absl::string_view reason) {
-  Push(LinkDown{peer, std::string(reason)}, /*solicited=*/true);
+  Push(LinkDown{peer, std::string(reason)});
 }
-
-uint64_t DataEvents::dropped() const {
-  MutexLock lock(&mutex_);
-  return dropped_;
-}
-
-void DataEvents::Push(Event event, bool solicited) {
+void DataEvents::OnFrameRefused(NodeId peer, FrameRefusal reason) {
   {
     MutexLock lock(&mutex_);
-    if (!solicited) {
-      if (unsolicited_ >= kUnsolicitedMax) {
-        ++dropped_;
-        return;
-      }
-      ++unsolicited_;
-    }
+    CountRefused(peer, reason);
+  }
+  PostDrain();
+}
+
+std::map<NodeId, FrameRefusals> DataEvents::refused() const {
+  MutexLock lock(&mutex_);
+  return refused_;
+}
+
+void DataEvents::Push(Event event) {
+  {
+    MutexLock lock(&mutex_);
     gathered_.push_back(std::move(event));
-    if (posted_) return;
+  }
+  PostDrain();
+}
+
+void DataEvents::PushUnasked(NodeId peer, Event event) {
+  {
+    MutexLock lock(&mutex_);
+    size_t& of_peer = unsolicited_by_peer_[peer];
+    if (HasFairShare(of_peer, unsolicited_, kUnsolicitedMax)) {
+      ++of_peer;
+      ++unsolicited_;
+      gathered_.push_back(std::move(event));
+    } else {
+      CountRefused(peer, FrameRefusal::kOverrun);
+    }
+  }
+  PostDrain();
+}
+
+// The core is told of the first, and whenever there are ten times as many: it logs, and a flood of
+// bad frames must not become a flood of lines.
+void DataEvents::CountRefused(NodeId peer, FrameRefusal reason) {
+  const bool counted_apart = refused_.size() < kPeersCountedMax || refused_.count(peer) > 0;
+  const NodeId counted_as = counted_apart ? peer : NodeId{};
+  const uint64_t count = ++refused_[counted_as][static_cast<size_t>(reason)];
+  if (IsPowerOfTen(count)) gathered_.push_back(FramesRefused{counted_as, reason, count});
+}
+
+void DataEvents::PostDrain() {
+  {
+    MutexLock lock(&mutex_);
+    if (posted_ || gathered_.empty()) return;
     posted_ = true;
   }
   if (executor_->Post([this] { Drain(); })) return;
@@ -57,6 +86,7 @@ void DataEvents::Drain() {
     MutexLock lock(&mutex_);
     std::swap(gathered_, draining_);
     unsolicited_ = 0;
+    unsolicited_by_peer_.clear();
     posted_ = false;
   }
   for (const Event& event : draining_) feed_(event);

@@ -110,8 +110,17 @@ std::vector<PathReport> DataPlane::Paths() const {
   return paths;
 }
 
-uint64_t DataPlane::frames_refused() const {
-  return remote_.transport->frames_refused() + remote_events_.dropped() + local_events_.dropped();
+std::map<NodeId, FrameRefusals> DataPlane::frames_refused() const {
+  std::map<NodeId, FrameRefusals> refused = remote_events_.refused();
+  for (const auto& [node, counts] : local_events_.refused()) {
+    FrameRefusals& sums = refused[node];
+    for (size_t reason = 0; reason < counts.size(); ++reason) sums[reason] += counts[reason];
+  }
+  return refused;
+}
+
+uint64_t DataPlane::answers_unasked() const {
+  return remote_.transport->answers_unasked() + local_.answers_unasked();
 }
 
 }  // namespace weightmesh

@@ -54,7 +54,9 @@ class DataPlane {
   void Send(const PullAnswer& answer, absl::Span<const std::byte> data, SendId send_id);
 
   std::vector<PathReport> Paths() const;
-  uint64_t frames_refused() const;
+  // Frames refused so far, by who sent them; zero: unknown.
+  std::map<NodeId, FrameRefusals> frames_refused() const;
+  uint64_t answers_unasked() const;
   const std::map<std::string, std::string>& settings() const { return remote_.settings; }
 
   // The control plane has learned where this node is reached.

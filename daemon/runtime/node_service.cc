@@ -52,7 +52,10 @@ void NodeService::Stats(std::string run_id, bool with_segments, Done<StatsReport
     StatsReport report;
     report.node = loop_->core().self().node_id;
     report.uptime = Executor::Now() - started_at_;
-    report.frames_refused = data_plane_->frames_refused();
+    report.answers_unasked = data_plane_->answers_unasked();
+    for (const auto& [peer, counts] : data_plane_->frames_refused()) {
+      for (size_t k = 0; k < counts.size(); ++k) report.frames_refused[k] += counts[k];
+    }
     for (ReplicaStatsSnapshot& snapshot : loop_->core().Stats(run_id)) {
       if (!with_segments) snapshot.statistics.segments.clear();
       ReplicaStatsReport replica;
@@ -78,7 +81,7 @@ void NodeService::Runs(Done<std::vector<RunSnapshot>> done) {
 
 void NodeService::Links(Done<LinksReport> done) {
   Ask<LinksReport>(std::move(done), [this] {
-    return LinksReport{loop_->core().Links(), data_plane_->Paths()};
+    return LinksReport{loop_->core().Links(), data_plane_->Paths(), data_plane_->frames_refused()};
   });
 }
 

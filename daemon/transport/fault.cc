@@ -449,4 +449,9 @@ void FaultTransport::OnLinkDown(NodeId peer, absl::string_view reason) {
   sink_->OnLinkDown(peer, reason);
 }
 
+void FaultTransport::OnFrameRefused(NodeId peer, FrameRefusal reason) {
+  MutexLock lock(&sink_mutex_);
+  sink_->OnFrameRefused(peer, reason);
+}
+
 }  // namespace weightmesh

@@ -108,6 +108,7 @@ class FaultTransport : public Transport, private TransportSink {
   void Send(const PullAnswer& answer, absl::Span<const std::byte> data, SendId send_id) override;
   std::vector<PathReport> Paths() const override { return inner_->Paths(); }
   uint64_t frames_refused() const override { return inner_->frames_refused(); }
+  uint64_t answers_unasked() const override { return inner_->answers_unasked(); }
   void Stop() override;
 
   // Any thread.
@@ -195,6 +196,7 @@ class FaultTransport : public Transport, private TransportSink {
   void OnPullEnded(RequestId request_id, PullEnd end) override;
   void OnSendEnded(SendId send_id, bool sent) override;
   void OnLinkDown(NodeId peer, absl::string_view reason) override;
+  void OnFrameRefused(NodeId peer, FrameRefusal reason) override;
 
   const std::unique_ptr<Transport> inner_;
   const FaultOptions options_;

@@ -75,6 +75,7 @@ void LoopbackTransport::Send(const PullAnswer& answer, absl::Span<const std::byt
 std::vector<PathReport> LoopbackTransport::Paths() const { return worker_->Paths(); }
 
 uint64_t LoopbackTransport::frames_refused() const { return worker_->frames_refused(); }
+uint64_t LoopbackTransport::answers_unasked() const { return worker_->answers_unasked(); }
 
 void LoopbackTransport::Stop() { worker_->Join(); }
 

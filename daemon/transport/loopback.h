@@ -62,6 +62,7 @@ class LoopbackTransport : public Transport {
   void Send(const PullAnswer& answer, absl::Span<const std::byte> data, SendId send_id) override;
   std::vector<PathReport> Paths() const override;
   uint64_t frames_refused() const override;
+  uint64_t answers_unasked() const override;
   void Stop() override;
 
  private:

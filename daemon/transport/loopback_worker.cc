@@ -94,7 +94,7 @@ void Worker::On(const PullCommand& command) {
     sink_->OnPullEnded(id, PullEnd::kNoRoom);
     return;
   }
-  const bool is_new = pulls_.emplace(id, OpenPull{command.request.peer, command.landing}).second;
+  const bool is_new = pulls_.emplace(id, OpenPull{command.request, command.landing}).second;
   WEIGHTMESH_CHECK(is_new, "a request id was used twice");
   PostTo(link, RequestFrame{link->peer.send_token, command.request});
 }
@@ -102,7 +102,7 @@ void Worker::On(const PullCommand& command) {
 void Worker::On(const CancelCommand& command) {
   const auto found = pulls_.find(command.request_id);
   if (found == pulls_.end()) return;
-  const auto link = links_.find(found->second.peer);
+  const auto link = links_.find(found->second.request.peer);
   EndPull(command.request_id, PullEnd::kCancelled);
   if (link != links_.end()) {
     PostTo(&link->second, CancelFrame{link->second.peer.send_token, command.request_id});
@@ -145,13 +145,14 @@ void Worker::On(const CancelFrame& frame) {
 
 void Worker::On(const AnswerFrame& frame) {
   const Link* sender = Sender(frame.token);
-  if (sender == nullptr || Answered(*sender, frame.answer) == nullptr) return;
-  if (frame.answer.verdict == wire::Verdict::kData) {  // that comes as a DataFrame only
-    frames_refused_.fetch_add(1, std::memory_order_relaxed);
-    return;
-  }
+  const OpenPull* pull = sender == nullptr ? nullptr : Answered(*sender, frame.answer);
+  if (pull == nullptr) return;
   PullAnswer answer = frame.answer;
   answer.peer = sender->peer.node;
+  if (answer.verdict == wire::Verdict::kData) {  // that comes as a DataFrame only
+    return Refuse(answer.peer, FrameRefusal::kMalformed);
+  }
+  if (!Fits(answer, pull->request)) return Refuse(answer.peer, FrameRefusal::kUnfitting);
   sink_->OnPullAnswer(answer);
   if (!IsFinal(answer.verdict)) return;
   EndPull(answer.request_id, PullEnd::kNoData);
@@ -169,10 +170,12 @@ void Worker::On(const DataFrame& frame) {
   PullAnswer answer = frame.answer;
   answer.peer = sender->peer.node;
   answer.verdict = wire::Verdict::kData;
-  const bool fits = pull->landing.size() == frame.data.size();
+  const bool fits = Fits(answer, pull->request) && pull->landing.size() == frame.data.size();
   if (fits) {
     sink_->OnPullAnswer(answer);
     std::memcpy(pull->landing.data(), frame.data.data(), frame.data.size());
+  } else {
+    Refuse(answer.peer, FrameRefusal::kUnfitting);
   }
   frame.source->Post(OfferDone{frame.offer_index, fits});
   EndPull(answer.request_id, fits ? PullEnd::kLanded : PullEnd::kFailed);
@@ -203,15 +206,23 @@ Worker::Link* Worker::Sender(uint64_t token) {
   if (stopping_) return nullptr;
   const auto found = nodes_by_token_.find(token);
   if (found == nodes_by_token_.end()) {
-    frames_refused_.fetch_add(1, std::memory_order_relaxed);
+    Refuse({}, FrameRefusal::kUnknownToken);
     return nullptr;
   }
   return &links_.at(found->second);
 }
 
+void Worker::Refuse(NodeId peer, FrameRefusal reason) {
+  frames_refused_.fetch_add(1, std::memory_order_relaxed);
+  sink_->OnFrameRefused(peer, reason);
+}
+
 Worker::OpenPull* Worker::Answered(const Link& sender, const PullAnswer& answer) {
   const auto found = pulls_.find(answer.request_id);
-  if (found == pulls_.end() || found->second.peer != sender.peer.node) return nullptr;
+  if (found == pulls_.end() || found->second.request.peer != sender.peer.node) {
+    answers_unasked_.fetch_add(1, std::memory_order_relaxed);
+    return nullptr;
+  }
   return &found->second;
 }
 
@@ -254,7 +265,7 @@ void Worker::EndSend(size_t index, bool sent) {
 void Worker::EndAllOf(NodeId peer) {
   std::vector<RequestId> ended;
   for (const auto& [request_id, pull] : pulls_) {
-    if (pull.peer == peer) ended.push_back(request_id);
+    if (pull.request.peer == peer) ended.push_back(request_id);
   }
   std::sort(ended.begin(), ended.end());
   for (const RequestId request_id : ended) EndPull(request_id, PullEnd::kFailed);
@@ -278,7 +289,7 @@ void Worker::ForgetIfDrained(NodeId node) {
   const auto found = links_.find(node);
   if (found == links_.end() || !found->second.draining) return;
   for (const auto& [request_id, pull] : pulls_) {
-    if (pull.peer == node) return;
+    if (pull.request.peer == node) return;
   }
   for (const OpenSend& send : sends_) {
     if (send.open && send.peer == node) return;

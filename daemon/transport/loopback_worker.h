@@ -30,6 +30,7 @@ class Worker {
 
   const std::string& address() const { return address_; }
   uint64_t frames_refused() const { return frames_refused_.load(std::memory_order_relaxed); }
+  uint64_t answers_unasked() const { return answers_unasked_.load(std::memory_order_relaxed); }
   std::vector<PathReport> Paths() const;
 
   // Registered memory: used by the caller's thread only.
@@ -42,7 +43,7 @@ class Worker {
     bool draining = false;  // Disconnect without force: forgotten once nothing is open
   };
   struct OpenPull {
-    NodeId peer;
+    PullRequest request;
     absl::Span<std::byte> landing;
   };
   struct OpenSend {
@@ -72,6 +73,7 @@ class Worker {
   Link* Find(NodeId node);
   // The sender of a frame; null, and counted, when the token is unknown.
   Link* Sender(uint64_t token);
+  void Refuse(NodeId peer, FrameRefusal reason);
   // The open pull that a frame of `sender` answers; null when it ended or was another's.
   OpenPull* Answered(const Link& sender, const PullAnswer& answer);
   bool PostTo(Link* link, Message message);
@@ -91,6 +93,7 @@ class Worker {
   const std::string address_;
   MemoryRanges<MemoryKind> memory_;
   std::atomic<uint64_t> frames_refused_{0};
+  std::atomic<uint64_t> answers_unasked_{0};
 
   // Owned by the data thread.
   absl::flat_hash_map<NodeId, Link> links_;

@@ -35,13 +35,17 @@ struct PathReport {
 
 enum class MemoryKind { kHost, kCuda };
 
+// Answers that are heard to one request; a source has three: WAITING, QUEUED, and the last.
+constexpr uint32_t kAnswersPerPullMax = 8;
+
 // Receives what happens on the links. Methods must not block or call back into the transport.
 class TransportSink {
  public:
   virtual ~TransportSink() = default;
   virtual void OnPullRequest(const PullRequest& request) = 0;
   virtual void OnPullCancel(NodeId peer, RequestId request_id) = 0;
-  // Any number for a pull, in the order sent. kData means that the transfer has begun.
+  // At most kAnswersPerPullMax for a pull, in the order sent, each fitting its request
+  // (core/pull.h). kData means that the transfer has begun.
   virtual void OnPullAnswer(const PullAnswer& answer) = 0;
   // Exactly one for each Pull, after its answers.
   virtual void OnPullEnded(RequestId request_id, PullEnd end) = 0;
@@ -50,6 +54,8 @@ class TransportSink {
   virtual void OnSendEnded(SendId send_id, bool sent) = 0;
   // The link broke; it stays known, and the next Pull, Answer or Send tries to open it again.
   virtual void OnLinkDown(NodeId peer, absl::string_view reason) = 0;
+  // One for each frame that was refused. `peer` is zero when nobody knows who sent it.
+  virtual void OnFrameRefused(NodeId peer, FrameRefusal reason) = 0;
 };
 
 class Transport {
@@ -98,8 +104,12 @@ class Transport {
   // One row for each connected peer. May be called from any thread.
   virtual std::vector<PathReport> Paths() const = 0;
 
-  // Frames dropped because of an unknown token, a wrong version or a bad size. Any thread.
+  // How often OnFrameRefused was called. Any thread.
   virtual uint64_t frames_refused() const = 0;
+
+  // Answers, with or without data, that came when nobody waited for them (any more): they are
+  // declined and touch nothing. Any thread.
+  virtual uint64_t answers_unasked() const = 0;
 
   // Ends everything; open pulls and sends end as failed before it returns. Called once.
   virtual void Stop() = 0;

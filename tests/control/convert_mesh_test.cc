@@ -51,7 +51,13 @@ TEST(ConvertMesh, StatsOfAReplica) {
   const v1::Stats proto = ToProto(testing::SampleStats(), false);
   EXPECT_EQ(proto.node_id().low(), 1u);
   EXPECT_EQ(proto.uptime_ms(), 3723000u);
-  EXPECT_EQ(proto.frames_refused(), 2u);
+  EXPECT_EQ(proto.frames_refused(), 3u);
+  EXPECT_EQ(proto.answers_unasked(), 5u);
+  ASSERT_EQ(proto.frame_refusals_size(), 2);
+  EXPECT_EQ(proto.frame_refusals(0).reason(), v1::FRAME_REFUSAL_MALFORMED);
+  EXPECT_EQ(proto.frame_refusals(0).count(), 1u);
+  EXPECT_EQ(proto.frame_refusals(1).reason(), v1::FRAME_REFUSAL_TOO_MANY);
+  EXPECT_EQ(proto.frame_refusals(1).count(), 2u);
   ASSERT_EQ(proto.replicas_size(), 1);
   const v1::ReplicaStats& replica = proto.replicas(0);
   EXPECT_EQ(replica.run_id(), "letters");
@@ -146,6 +152,9 @@ TEST(ConvertMesh, LinksAreJoinedWithTheirPaths) {
   EXPECT_EQ(proto.links(0).pulls_landed(), 90u);
   EXPECT_EQ(proto.links(0).sends_ended(), 80u);
   EXPECT_EQ(proto.links(0).failures(), 1u);
+  EXPECT_EQ(proto.links(0).frames_refused(), 4u);
+  EXPECT_EQ(proto.links(0).requests_refused(), 3u);
+  EXPECT_EQ(proto.links(1).frames_refused(), 0u);
   EXPECT_EQ(proto.links(0).goodput_bytes_per_second(), (5 << 20) / 2.0);
   EXPECT_EQ(proto.links(1).transport(), "");
   EXPECT_EQ(proto.links(1).goodput_bytes_per_second(), 0);

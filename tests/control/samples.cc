@@ -119,7 +119,10 @@ StatsReport SampleStats() {
   statistics.sources[1] = SourceStatistics{60, 2, 2 << 20};
   statistics.sources[2] = SourceStatistics{30, 8, 1 << 20};
   replica.scalars = {{"loss", 0.5}, {"accuracy", 0.9625}};
-  return StatsReport{SampleNode(0).node_id, absl::Seconds(3723), 2, {replica}};
+  StatsReport report{SampleNode(0).node_id, absl::Seconds(3723), {}, 5, {replica}};
+  report.frames_refused[static_cast<size_t>(FrameRefusal::kMalformed)] = 1;
+  report.frames_refused[static_cast<size_t>(FrameRefusal::kTooMany)] = 2;
+  return report;
 }
 
 ScheduleSnapshot SampleSchedule(Round round) {
@@ -144,6 +147,7 @@ LinksReport SampleLinks() {
   link.statistics.pulls_landed = 90;
   link.statistics.sends_ended = 80;
   link.statistics.failures = 1;
+  link.statistics.requests_refused = {1, 0, 0, 2};
   link.statistics.busy_us = 2'000'000;
   for (uint64_t k = 0; k < 90; ++k) link.statistics.pull_time_us.Add(900);
   report.links.push_back(link);
@@ -151,6 +155,8 @@ LinksReport SampleLinks() {
   link.peer = SampleNode(2);
   report.links.push_back(link);
   report.paths.push_back(PathReport{SampleNode(1).node_id, "tcp", "eth0", "no RDMA device"});
+  report.frames_refused[SampleNode(1).node_id] = {3, 0, 0, 1};
+  report.frames_refused[NodeId{}] = {0, 9};
   return report;
 }
 

@@ -153,8 +153,14 @@ TEST(RunState, RefusesImplausibleRounds) {
   EXPECT_TRUE(run.Observe(Round{5 + kRoundJumpMax}));
   EXPECT_FALSE(run.Observe(Round{6 + 2 * kRoundJumpMax}));
   EXPECT_EQ(run.newest_round(), Round{5 + kRoundJumpMax});
+  EXPECT_FALSE(run.Observe(Round{~uint64_t{0}}));
   EXPECT_TRUE(run.Observe(Round{3}));
   EXPECT_EQ(run.newest_round(), Round{5 + kRoundJumpMax});
+
+  FoundingRecord late = Record();  // near the end of all numbers: nothing wraps around
+  late.start_round = Round{~uint64_t{0} - 5};
+  EXPECT_TRUE(weightmesh::Run("run", late).IsPlausible(Round{~uint64_t{0}}));
+  EXPECT_TRUE(weightmesh::Run("run", late).IsPlausible(Round{1}));
 }
 
 }  // namespace

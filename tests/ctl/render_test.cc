@@ -41,8 +41,9 @@ letters     -  816109ad  node0/0  a0b1c2d0  waiting        100     99
 }
 
 TEST(Render, Stats) {
-  EXPECT_EQ(RenderStats(ToProto(testing::SampleStats(), false), {}),
-            R"(daemon a0b1c2d0, up 62.0 min, 2 frames refused; ~ marks a median
+  EXPECT_EQ(
+      RenderStats(ToProto(testing::SampleStats(), false), {}),
+      R"(daemon a0b1c2d0, up 62.0 min, 3 frames refused (1 malformed, 2 too many); ~ marks a median
 
 RUN      REPLICA  STATE   ROUND  SKIPPED  ROUND TIME  STALENESS  DISTANCE  VIEW    READ  REPORTED
 letters  node0/0  active    100        1    ~49.2 ms        0.5    0.0125  75 %  95.0 %  loss=0.5 accuracy=0.9625
@@ -70,9 +71,9 @@ TEST(Render, StatsOfAFreshReplica) {
   report.replicas[0].snapshot.statistics = ReplicaStatistics{};
   report.replicas[0].snapshot.consensus_distance_is_bound = true;
   report.replicas[0].scalars.clear();
-  report.frames_refused = 1;
+  report.frames_refused = {0, 1};
   EXPECT_EQ(RenderStats(ToProto(report, false), {}),
-            R"(daemon a0b1c2d0, up 62.0 min, 1 frame refused; ~ marks a median
+            R"(daemon a0b1c2d0, up 62.0 min, 1 frame refused (1 unknown token); ~ marks a median
 
 RUN      REPLICA  STATE   ROUND  SKIPPED  ROUND TIME  STALENESS  DISTANCE  VIEW  READ  REPORTED
 letters  node0/0  active    100        0           -          -      <= 0  75 %     -
@@ -85,11 +86,11 @@ letters  node0/0        0      -  -                    0          -       0 B   
 TEST(Render, Links) {
   EXPECT_EQ(RenderLinks(ToProto(testing::SampleLinks())),
             "NODE      ADDRESS        TRANSPORT      DEVICE  RECEIVED      SENT  PULLS  SENDS  "
-            "PULL TIME     GOODPUT  FAILURES  WHY NOT FASTER\n"
+            "PULL TIME     GOODPUT  FAILURES  REFUSED  WHY NOT FASTER\n"
             "a0b1c2d1  10.0.0.2:7473  tcp            eth0    5.00 MiB  2.00 MiB     90     80    "
-            "~768 µs  2.50 MiB/s         1  no RDMA device\n"
+            "~768 µs  2.50 MiB/s         1        7  no RDMA device\n"
             "a0b1c2d2  10.0.0.3:7473  not connected               0 B       0 B      0      0    "
-            "      -           -         0\n");
+            "      -           -         0        0\n");
 }
 
 TEST(Render, Runs) {

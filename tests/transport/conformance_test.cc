@@ -234,43 +234,6 @@ TEST_P(TransportConformance, RefusesAndCountsUnknownTokens) {
   EXPECT_TRUE(source.sink().requests.empty());
 }
 
-TEST_P(TransportConformance, IgnoresAnswersOfAThird) {
-  TransportNode reader(1, NewTransport());
-  TransportNode source(2, NewTransport());
-  TransportNode third(3, NewTransport());
-  Link(reader, source);
-  Link(reader, third);
-  const auto landing = reader.Allocate(1000);
-  const RequestId pull = reader.Pull(source, landing);
-  const PullRequest request = source.WaitForRequest();
-  PullRequest forged = request;
-  forged.peer = reader.id();
-  third.Answer(forged, Verdict::kGone);
-  EXPECT_FALSE(third.WaitForSent(third.Send(forged, third.Allocate(1000))));
-  EXPECT_TRUE(IsUntouched(landing));
-  source.Send(request, source.AllocatePattern(1000, 1));
-  EXPECT_EQ(reader.WaitForEnd(pull), PullEnd::kLanded);
-}
-
-TEST_P(TransportConformance, DataOfAnotherLengthFailsWithoutOverflow) {
-  TransportNode reader(1, NewTransport());
-  TransportNode source(2, NewTransport());
-  Link(reader, source);
-  size_t nth = 0;
-  for (const size_t bytes : {size_t{1000}, size_t{1} << 20}) {
-    for (const size_t other : {bytes - 1, bytes + 1, bytes / 2, 2 * bytes, size_t{1}}) {
-      SCOPED_TRACE(other);
-      const auto landing = reader.Allocate(bytes);
-      const RequestId pull = reader.Pull(source, landing);
-      const SendId send =
-          source.Send(source.WaitForRequest(nth++), source.AllocatePattern(other, 1));
-      EXPECT_EQ(reader.WaitForEnd(pull), PullEnd::kFailed);
-      EXPECT_FALSE(source.WaitForSent(send));
-      EXPECT_TRUE(IsUntouched(landing));
-    }
-  }
-}
-
 TEST_P(TransportConformance, AStoppedPeerFailsItsPullsAndCanComeBack) {
   TransportNode reader(1, NewTransport());
   auto source = std::make_unique<TransportNode>(2, NewTransport());

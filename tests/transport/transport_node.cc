@@ -60,6 +60,12 @@ void RecordingSink::OnLinkDown(NodeId peer, absl::string_view) {
   changed_.notify_all();
 }
 
+void RecordingSink::OnFrameRefused(NodeId peer, FrameRefusal reason) {
+  MutexLock lock(&mutex_);
+  refusals.emplace_back(peer, reason);
+  changed_.notify_all();
+}
+
 bool RecordingSink::WaitFor(const std::function<bool(const RecordingSink&)>& condition) {
   std::unique_lock<std::mutex> lock(mutex_.native());
   return changed_.wait_for(lock, kPatience, [&] { return condition(*this); });

@@ -11,6 +11,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -37,6 +38,7 @@ class RecordingSink : public TransportSink {
   void OnPullEnded(RequestId request_id, PullEnd end) override;
   void OnSendEnded(SendId send_id, bool sent) override;
   void OnLinkDown(NodeId peer, absl::string_view reason) override;
+  void OnFrameRefused(NodeId peer, FrameRefusal reason) override;
 
   // Waits until `condition`, which is evaluated under the sink's lock; false after kPatience.
   bool WaitFor(const std::function<bool(const RecordingSink&)>& condition);
@@ -47,6 +49,7 @@ class RecordingSink : public TransportSink {
   std::map<RequestId, Pulled> pulls;
   std::map<SendId, std::vector<bool>> sends;
   std::vector<NodeId> links_down;
+  std::vector<std::pair<NodeId, FrameRefusal>> refusals;
 
  private:
   Mutex mutex_;

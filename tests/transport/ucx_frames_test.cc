@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <ucp/api/ucp.h>
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -22,6 +23,7 @@ using wire::FrameType;
 
 constexpr uint64_t kToken = 4242;
 constexpr NodeId kForger{9, 9};
+constexpr auto kAnswerId = static_cast<unsigned>(FrameType::kPullAnswer);
 
 // A peer that speaks UCX, and sends what it likes.
 class Forger {
@@ -119,6 +121,16 @@ class UcxFramesTest : public testing::Test {
     EXPECT_EQ(transport_->frames_refused(), refused_);
   }
 
+  // How many frames were refused for `reason`, of `peer`.
+  size_t RefusedFor(NodeId peer, FrameRefusal reason) {
+    size_t count = 0;
+    node_->sink().WaitFor([&](const RecordingSink& sink) {
+      count = std::count(sink.refusals.begin(), sink.refusals.end(), std::pair(peer, reason));
+      return true;
+    });
+    return count;
+  }
+
   uint64_t refused_ = 0;
   UcxTransport* transport_;
   std::unique_ptr<TransportNode> node_;
@@ -133,6 +145,10 @@ TEST_F(UcxFramesTest, RefusesFramesOfAnotherSizeOrKind) {
   Refused(FrameType::kPullCancel, Bytes(request));
   Refused(FrameType::kPullRequest, Bytes(request), "data");
   Refused(FrameType::kPullRequest, Bytes(request), std::string(100000, 'x'), UCP_AM_SEND_FLAG_RNDV);
+  Refused(FrameType::kPullRequest, std::string(8000, 'x'));
+  Refused(FrameType::kPullRequest, Bytes(request), std::string(16u << 20, 'x'));
+  Refused(FrameType::kPullRequest, Bytes(request), std::string(16u << 20, 'x'),
+          UCP_AM_SEND_FLAG_RNDV);
 
   for (const unsigned id : {0u, 5u, 1000u, 65535u}) {
     Refused(static_cast<FrameType>(id), Bytes(request));
@@ -152,6 +168,8 @@ TEST_F(UcxFramesTest, RefusesFramesOfAnotherSizeOrKind) {
   wrong.header.token = kToken + 1;
   Refused(FrameType::kPullRequest, Bytes(wrong));
 
+  EXPECT_EQ(RefusedFor({}, FrameRefusal::kUnknownToken), 1u);
+  EXPECT_EQ(RefusedFor({}, FrameRefusal::kMalformed), refused_ - 1);
   EXPECT_TRUE(node_->sink().WaitFor(
       [](const RecordingSink& sink) { return sink.requests.empty() && sink.cancels.empty(); }));
   forger_->Send(static_cast<unsigned>(FrameType::kPullRequest), Bytes(request), "",
@@ -165,6 +183,8 @@ TEST_F(UcxFramesTest, RefusesAnswersThatContradictThemselves) {
   const std::string data(1000, 'x');
   auto answer = Make<wire::PullAnswerFrame>(FrameType::kPullAnswer);
   answer.request_id = Value(pull);
+  answer.run_key = 7;  // as PullFrom asks
+  answer.round = 11;
 
   for (const uint32_t verdict : {0u, 8u, 0xffffffffu}) {
     answer.verdict = verdict;
@@ -181,12 +201,97 @@ TEST_F(UcxFramesTest, RefusesAnswersThatContradictThemselves) {
   answer.bytes = 999;
   Refused(FrameType::kPullAnswer, Bytes(answer), data, UCP_AM_SEND_FLAG_RNDV);
   EXPECT_TRUE(IsUntouched(landing));
+  EXPECT_EQ(RefusedFor({}, FrameRefusal::kMalformed), refused_);
 
   answer.bytes = 1000;
   EXPECT_EQ(forger_->Send(static_cast<unsigned>(FrameType::kPullAnswer), Bytes(answer), data,
                           UCP_AM_SEND_FLAG_RNDV),
             UCS_OK);
   EXPECT_EQ(node_->WaitForEnd(pull), PullEnd::kLanded);
+}
+
+TEST_F(UcxFramesTest, AReplyThatNobodyAskedForTouchesNothing) {
+  const auto landing = node_->Allocate(1000);
+  const RequestId pull = node_->PullFrom(kForger, landing);
+  auto answer = Make<wire::PullAnswerFrame>(FrameType::kPullAnswer);
+  answer.run_key = 7;
+  answer.round = 11;
+  uint64_t unasked = 0;
+  for (const uint64_t id : {uint64_t{0}, Value(pull) + 1, ~uint64_t{0}}) {
+    answer.request_id = id;
+    answer.verdict = static_cast<uint32_t>(wire::Verdict::kGone);
+    answer.bytes = 0;
+    forger_->Send(kAnswerId, Bytes(answer), "", UCP_AM_SEND_FLAG_EAGER);
+    answer.verdict = static_cast<uint32_t>(wire::Verdict::kData);
+    answer.bytes = 1000;
+    EXPECT_NE(
+        forger_->Send(kAnswerId, Bytes(answer), std::string(1000, 'x'), UCP_AM_SEND_FLAG_RNDV),
+        UCS_OK);
+    unasked += 2;
+    EXPECT_TRUE(forger_->ProgressUntil([&] { return transport_->answers_unasked() == unasked; }));
+  }
+  EXPECT_EQ(transport_->frames_refused(), 0u);
+  EXPECT_TRUE(IsUntouched(landing));
+  answer.request_id = Value(pull);
+  EXPECT_EQ(forger_->Send(kAnswerId, Bytes(answer), std::string(1000, 'x'), UCP_AM_SEND_FLAG_RNDV),
+            UCS_OK);
+  EXPECT_EQ(node_->WaitForEnd(pull), PullEnd::kLanded);
+  // The same data again: the landing is the mixer's by now.
+  EXPECT_NE(forger_->Send(kAnswerId, Bytes(answer), std::string(1000, 'y'), UCP_AM_SEND_FLAG_RNDV),
+            UCS_OK);
+  EXPECT_EQ(landing[0], std::byte{'x'});
+}
+
+TEST_F(UcxFramesTest, HearsFewAnswersToOneRequest) {
+  const RequestId pull = node_->PullFrom(kForger, node_->Allocate(1000));
+  auto answer = Make<wire::PullAnswerFrame>(FrameType::kPullAnswer);
+  answer.request_id = Value(pull);
+  answer.run_key = 7;
+  answer.round = 11;
+  answer.verdict = static_cast<uint32_t>(wire::Verdict::kWaiting);
+  constexpr uint64_t kAnswers = 1000;
+  for (uint64_t k = 0; k < kAnswers; ++k) {
+    forger_->Send(kAnswerId, Bytes(answer), "", UCP_AM_SEND_FLAG_EAGER);
+  }
+  const uint64_t refused = kAnswers - (kAnswersPerPullMax - 1);
+  EXPECT_TRUE(forger_->ProgressUntil([&] { return transport_->frames_refused() == refused; }));
+  EXPECT_EQ(RefusedFor(kForger, FrameRefusal::kTooMany), refused);
+  answer.verdict = static_cast<uint32_t>(wire::Verdict::kData);
+  answer.bytes = 1000;
+  EXPECT_EQ(forger_->Send(kAnswerId, Bytes(answer), std::string(1000, 'x'), UCP_AM_SEND_FLAG_RNDV),
+            UCS_OK)
+      << "the last one is";
+  EXPECT_EQ(node_->WaitForEnd(pull), PullEnd::kLanded);
+}
+
+// Answers to a peer that never reads pile up; there is still room to ask others.
+TEST(UcxFramesOut, APeerThatReadsNothingLeavesRoomForOthers) {
+  constexpr int kBatches = 12;
+  constexpr int kBatch = 30000;
+  auto made = NewUcxTransport({.network_devices = "", .control_ip = "127.0.0.1", .frames_max = 64});
+  ASSERT_TRUE(made.ok()) << made.status();
+  Transport* const transport = made->get();
+  TransportNode node(1, *std::move(made));
+  Forger deaf(transport->address());
+  transport->Connect({kForger, deaf.address(), 1, kToken});
+  auto request = Make<wire::PullRequestFrame>(FrameType::kPullRequest);
+  deaf.Send(static_cast<unsigned>(FrameType::kPullRequest), Bytes(request), "",
+            UCP_AM_SEND_FLAG_EAGER);
+  const PullRequest asked = node.WaitForRequest();
+  std::vector<std::byte> barrier(4096);
+  for (int batch = 0; batch < kBatches; ++batch) {
+    for (int k = 0; k < kBatch; ++k) node.Answer(asked, wire::Verdict::kDead);
+    // Waits for the transport's thread.
+    ASSERT_TRUE(transport->Register(absl::MakeSpan(barrier), MemoryKind::kHost).ok());
+    transport->Unregister(absl::MakeSpan(barrier));
+  }
+  auto other = NewUcxTransport({.network_devices = "", .control_ip = "127.0.0.1"});
+  ASSERT_TRUE(other.ok()) << other.status();
+  TransportNode source(2, *std::move(other));
+  Link(node, source);
+  const RequestId pull = node.Pull(source, node.Allocate(1000));
+  source.Send(source.WaitForRequest(), source.AllocatePattern(1000, 1));
+  EXPECT_EQ(node.WaitForEnd(pull), PullEnd::kLanded);
 }
 
 }  // namespace

@@ -47,6 +47,7 @@ class AnsweringSink : public TransportSink {
     if (signal_ != 0) kill(getpid(), std::exchange(signal_, 0));
   }
   void OnLinkDown(NodeId, absl::string_view) override {}
+  void OnFrameRefused(NodeId, FrameRefusal) override {}
 
   PullRequest Next() {
     std::unique_lock<std::mutex> lock(mutex_.native());

@@ -159,7 +159,7 @@ TEST(UcxTransportTest, CountsDataThatCameTooLate) {
   reader.transport->Cancel(pull);
   EXPECT_EQ(reader.node->WaitForEnd(pull), PullEnd::kCancelled);
   EXPECT_FALSE(source.node->WaitForSent(source.node->Send(request, source.node->Allocate(1000))));
-  EXPECT_EQ(reader.transport->transfers_declined(), 1u);
+  EXPECT_EQ(reader.transport->answers_unasked(), 1u);
   EXPECT_EQ(reader.transport->frames_refused(), 0u);
 }
 

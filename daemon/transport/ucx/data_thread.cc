@@ -178,10 +178,10 @@ void UcxDataThread::On(const PullCommand& command) {
     sink_->OnPullEnded(id, PullEnd::kNoRoom);
     return;
   }
-  *pull = {this, id, command.request.peer, *endpoint, command.landing, *memory, false};
+  *pull = {this, command.request, *endpoint, command.landing, *memory, false, 0};
   WEIGHTMESH_CHECK(pulls_by_id_.emplace(id, pull).second, "a request id was used twice");
   ++pull->endpoint->open_transfers;
-  SendRequest(*link, pull, command.request);
+  SendRequest(*link, pull);
 }
 
 void UcxDataThread::On(const CancelCommand& command) {

@@ -52,7 +52,7 @@ class UcxDataThread {
   // Any thread.
   std::vector<PathReport> Paths() const;
   uint64_t frames_refused() const { return frames_refused_.load(std::memory_order_relaxed); }
-  uint64_t declined() const { return declined_.load(std::memory_order_relaxed); }
+  uint64_t answers_unasked() const { return answers_unasked_.load(std::memory_order_relaxed); }
   size_t endpoints_open() const { return endpoints_open_.load(std::memory_order_relaxed); }
 
  private:
@@ -68,12 +68,12 @@ class UcxDataThread {
   };
   struct PullSlot {
     UcxDataThread* owner;
-    RequestId id;
-    NodeId peer;
+    PullRequest request;
     UcxEndpoint* endpoint;  // the request left by it
     absl::Span<std::byte> landing;
     Registration memory;
     bool receiving;  // UCX writes to the landing memory, until OnReceived
+    uint32_t waits;  // answers so far that told it to wait
   };
   struct SendSlot {
     UcxDataThread* owner;
@@ -84,6 +84,7 @@ class UcxDataThread {
   };
   struct FrameSlot {
     UcxDataThread* owner;
+    NodeId peer;
     std::array<std::byte, sizeof(wire::PullRequestFrame)> bytes;
   };
   // What UCX passes to OnFrame for one type of frame.
@@ -136,7 +137,7 @@ class UcxDataThread {
   enum class FrameOut { kLeft, kNoRoom, kFailed };
   FrameOut SendFrameBytes(UcxEndpoint* endpoint, wire::FrameType type, const void* bytes,
                           size_t size, uint32_t flags = UCP_AM_SEND_FLAG_EAGER);
-  void SendRequest(const Link& link, PullSlot* pull, const PullRequest& request);
+  void SendRequest(const Link& link, PullSlot* pull);
   void SendCancel(const PullSlot& pull);
   void SendAnswer(const Link& link, UcxEndpoint* endpoint, const PullAnswer& answer);
   void SendIdleClose(const Link& link);
@@ -146,7 +147,7 @@ class UcxDataThread {
 
   static ucs_status_t OnFrame(void* handler, const void* header, size_t header_bytes, void* data,
                               size_t data_bytes, const ucp_am_recv_param_t* param);
-  ucs_status_t Refuse(const Received& received);
+  ucs_status_t Refuse(const Received& received, NodeId peer, FrameRefusal reason);
   ucs_status_t Decline(const Received& received);
   // A checked frame of `peer`.
   ucs_status_t Take(NodeId peer, const wire::PullRequestFrame& frame, const Received& received);
@@ -155,6 +156,7 @@ class UcxDataThread {
   ucs_status_t Take(NodeId peer, const wire::IdleCloseFrame& frame, const Received& received);
   ucs_status_t Receive(PullSlot* pull, const PullAnswer& answer, const Received& received);
 
+  void ReleaseFrame(FrameSlot* slot);
   static void OnFrameSent(void* request, ucs_status_t status, void* slot);
   static void OnSent(void* request, ucs_status_t status, void* slot);
   static void OnReceived(void* request, ucs_status_t status, size_t bytes, void* slot);
@@ -169,7 +171,7 @@ class UcxDataThread {
   const std::unique_ptr<UcxWorker> worker_;
   TransportSink* sink_ = nullptr;
   std::atomic<uint64_t> frames_refused_{0};
-  std::atomic<uint64_t> declined_{0};
+  std::atomic<uint64_t> answers_unasked_{0};
   std::atomic<size_t> endpoints_open_{0};
   PathFacts path_facts_;
 
@@ -184,6 +186,8 @@ class UcxDataThread {
   SlotPool<PullSlot> pulls_;
   SlotPool<SendSlot> sends_;
   SlotPool<FrameSlot> frames_;
+  size_t frames_open_ = 0;                         // on their way
+  absl::flat_hash_map<NodeId, size_t> frames_to_;  // the same by peer; none where it is 0
   absl::flat_hash_map<RequestId, PullSlot*> pulls_by_id_;
   std::array<FrameHandler, 5> handlers_;  // by FrameType; 0 for what is none
   bool stopping_ = false;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "daemon/core/check.h"
+#include "daemon/core/fair_share.h"
 #include "daemon/transport/received_frame.h"
 #include "daemon/transport/ucx/data_thread.h"
 
@@ -44,9 +45,15 @@ void UcxDataThread::Fail(UcxEndpoint* endpoint, ucs_status_t status) {
 UcxDataThread::FrameOut UcxDataThread::SendFrameBytes(UcxEndpoint* endpoint, FrameType type,
                                                       const void* bytes, size_t size,
                                                       uint32_t flags) {
+  // A peer that reads nothing keeps what is sent to it; it must not keep all that there is.
+  size_t& to_peer = frames_to_[endpoint->node];
+  if (!HasFairShare(to_peer, frames_open_, options_.frames_max)) return FrameOut::kNoRoom;
   FrameSlot* slot = frames_.Acquire();
   if (slot == nullptr) return FrameOut::kNoRoom;
+  ++to_peer;
+  ++frames_open_;
   slot->owner = this;
+  slot->peer = endpoint->node;
   WEIGHTMESH_CHECK(size <= slot->bytes.size(), "a frame does not fit its slot");
   std::memcpy(slot->bytes.data(), bytes, size);
   ucp_request_param_t params{};
@@ -58,7 +65,7 @@ UcxDataThread::FrameOut UcxDataThread::SendFrameBytes(UcxEndpoint* endpoint, Fra
   const ucs_status_ptr_t request = ucp_am_send_nbx(endpoint->handle, static_cast<unsigned>(type),
                                                    slot->bytes.data(), size, nullptr, 0, &params);
   if (UCS_PTR_IS_PTR(request)) return FrameOut::kLeft;
-  frames_.Release(slot);
+  ReleaseFrame(slot);
   if (!UCS_PTR_IS_ERR(request)) return FrameOut::kLeft;
   Fail(endpoint, UCS_PTR_STATUS(request));
   return FrameOut::kFailed;
@@ -66,11 +73,19 @@ UcxDataThread::FrameOut UcxDataThread::SendFrameBytes(UcxEndpoint* endpoint, Fra
 
 void UcxDataThread::OnFrameSent(void* request, ucs_status_t, void* user_data) {
   auto* slot = static_cast<FrameSlot*>(user_data);
-  slot->owner->frames_.Release(slot);  // on an error, the error handler tells of the endpoint
+  slot->owner->ReleaseFrame(slot);  // on an error, the error handler tells of the endpoint
   ucp_request_free(request);
 }
 
-void UcxDataThread::SendRequest(const Link& link, PullSlot* pull, const PullRequest& request) {
+void UcxDataThread::ReleaseFrame(FrameSlot* slot) {
+  const auto to_peer = frames_to_.find(slot->peer);
+  if (--to_peer->second == 0) frames_to_.erase(to_peer);
+  --frames_open_;
+  frames_.Release(slot);
+}
+
+void UcxDataThread::SendRequest(const Link& link, PullSlot* pull) {
+  const PullRequest& request = pull->request;
   wire::PullRequestFrame frame{};
   frame.header = HeaderOf(FrameType::kPullRequest, link.peer.send_token);
   frame.request_id = Value(request.request_id);
@@ -91,11 +106,11 @@ void UcxDataThread::SendRequest(const Link& link, PullSlot* pull, const PullRequ
 }
 
 void UcxDataThread::SendCancel(const PullSlot& pull) {
-  const auto link = links_.find(pull.peer);
+  const auto link = links_.find(pull.request.peer);
   if (link == links_.end() || link->second.endpoint != pull.endpoint) return;
   wire::PullCancelFrame frame{};
   frame.header = HeaderOf(FrameType::kPullCancel, link->second.peer.send_token);
-  frame.request_id = Value(pull.id);
+  frame.request_id = Value(pull.request.request_id);
   SendFrameBytes(pull.endpoint, FrameType::kPullCancel, &frame, sizeof frame);
 }
 
@@ -149,16 +164,16 @@ void UcxDataThread::EndSend(SendSlot* send, bool sent) {
 
 // Receiving.
 
-ucs_status_t UcxDataThread::Refuse(const Received& received) {
+ucs_status_t UcxDataThread::Refuse(const Received& received, NodeId peer, FrameRefusal reason) {
   frames_refused_.fetch_add(1, std::memory_order_relaxed);
+  sink_->OnFrameRefused(peer, reason);
   return received.rendezvous ? UCS_ERR_REJECTED : UCS_OK;
 }
 
 // An error tells UCX to decline a rendezvous, and reaches the source as the end of its send.
 ucs_status_t UcxDataThread::Decline(const Received& received) {
-  if (!received.rendezvous) return UCS_OK;
-  declined_.fetch_add(1, std::memory_order_relaxed);
-  return UCS_ERR_REJECTED;
+  answers_unasked_.fetch_add(1, std::memory_order_relaxed);
+  return received.rendezvous ? UCS_ERR_REJECTED : UCS_OK;
 }
 
 ucs_status_t UcxDataThread::OnFrame(void* argument, const void* header, size_t header_bytes,
@@ -173,9 +188,9 @@ ucs_status_t UcxDataThread::OnFrame(void* argument, const void* header, size_t h
   if (self->stopping_) return self->Decline(received);
   const std::optional<ReceivedFrame> frame =
       ReadFrame({handler->type, header, header_bytes, data_bytes, rendezvous});
-  const std::optional<NodeId> peer =
-      frame.has_value() ? self->tokens_.Find(TokenOf(*frame)) : std::nullopt;
-  if (!peer.has_value()) return self->Refuse(received);
+  if (!frame.has_value()) return self->Refuse(received, {}, FrameRefusal::kMalformed);
+  const std::optional<NodeId> peer = self->tokens_.Find(TokenOf(*frame));
+  if (!peer.has_value()) return self->Refuse(received, {}, FrameRefusal::kUnknownToken);
   return std::visit([&](const auto& kind) { return self->Take(*peer, kind, received); }, *frame);
 }
 
@@ -192,11 +207,20 @@ ucs_status_t UcxDataThread::Take(NodeId peer, const wire::PullAnswerFrame& frame
                                  const Received& received) {
   const PullAnswer answer = ToPullAnswer(peer, frame);
   const auto found = pulls_by_id_.find(answer.request_id);
-  if (found == pulls_by_id_.end() || found->second->peer != peer || found->second->receiving) {
+  if (found == pulls_by_id_.end() || found->second->request.peer != peer ||
+      found->second->receiving) {
     return Decline(received);
   }
   PullSlot* pull = found->second;
-  if (answer.verdict == Verdict::kData) return Receive(pull, answer, received);
+  const bool with_data = answer.verdict == Verdict::kData;
+  if (!Fits(answer, pull->request) || (with_data && received.data_bytes != pull->landing.size())) {
+    if (with_data) EndPull(pull, PullEnd::kFailed);
+    return Refuse(received, peer, FrameRefusal::kUnfitting);
+  }
+  if (with_data) return Receive(pull, answer, received);
+  if (!IsFinal(answer.verdict) && ++pull->waits >= kAnswersPerPullMax) {
+    return Refuse(received, peer, FrameRefusal::kTooMany);
+  }
   sink_->OnPullAnswer(answer);
   if (IsFinal(answer.verdict)) EndPull(pull, PullEnd::kNoData);
   return UCS_OK;
@@ -217,10 +241,6 @@ ucs_status_t UcxDataThread::Take(NodeId peer, const wire::IdleCloseFrame&, const
 
 ucs_status_t UcxDataThread::Receive(PullSlot* pull, const PullAnswer& answer,
                                     const Received& received) {
-  if (received.data_bytes != pull->landing.size()) {
-    EndPull(pull, PullEnd::kFailed);
-    return Decline(received);
-  }
   sink_->OnPullAnswer(answer);
   pull->receiving = true;
   ucp_request_param_t params{};
@@ -245,7 +265,7 @@ void UcxDataThread::OnReceived(void* request, ucs_status_t status, size_t bytes,
 }
 
 void UcxDataThread::EndPull(PullSlot* pull, PullEnd end) {
-  const RequestId id = pull->id;
+  const RequestId id = pull->request.request_id;
   --pull->endpoint->open_transfers;
   pulls_by_id_.erase(id);
   pulls_.Release(pull);
@@ -257,8 +277,9 @@ void UcxDataThread::EndAskedPulls(const UcxEndpoint* endpoint) {
   for (const auto& [id, pull] : pulls_by_id_) {
     if (pull->endpoint == endpoint && !pull->receiving) asked.push_back(pull);
   }
-  std::sort(asked.begin(), asked.end(),
-            [](const PullSlot* a, const PullSlot* b) { return a->id < b->id; });
+  std::sort(asked.begin(), asked.end(), [](const PullSlot* a, const PullSlot* b) {
+    return a->request.request_id < b->request.request_id;
+  });
   for (PullSlot* pull : asked) EndPull(pull, PullEnd::kFailed);
 }
 

@@ -74,7 +74,7 @@ class UcxTransportImpl final : public UcxTransport {
 
   std::vector<PathReport> Paths() const override { return data_thread_.Paths(); }
   uint64_t frames_refused() const override { return data_thread_.frames_refused(); }
-  uint64_t transfers_declined() const override { return data_thread_.declined(); }
+  uint64_t answers_unasked() const override { return data_thread_.answers_unasked(); }
   size_t endpoints_open() const override { return data_thread_.endpoints_open(); }
   const std::map<std::string, std::string>& settings() const override {
     return data_thread_.worker().settings();

@@ -28,9 +28,10 @@ struct UcxOptions {
   // Beyond these, a Pull ends as kNoRoom and a Send as not sent, at once.
   size_t pulls_max = 16384;
   size_t sends_max = 16384;
-  // Frames without data (requests, cancels, answers) on their way out. Beyond it a Pull ends as
-  // kNoRoom, and a cancel or answer is lost, as on a network.
-  size_t frames_max = 16384;
+  // Frames without data (requests, cancels, answers) on their way out, those to one peer up to its
+  // fair share (core/fair_share.h). Beyond it a Pull ends as kNoRoom, and a cancel or answer is
+  // lost, as on a network.
+  size_t frames_max = 32768;
   // Answers that wait for the data thread; beyond it an answer is lost.
   size_t answers_max = 65536;
   // Open endpoints. Beyond it the least recently used idle one closes; if none is idle, the
@@ -44,9 +45,8 @@ class UcxTransport : public Transport {
   // environment (which wins) made, with its origin.
   virtual const std::map<std::string, std::string>& settings() const = 0;
 
-  // Open endpoints, and data that was declined because its pull had ended. Any thread.
+  // Any thread.
   virtual size_t endpoints_open() const = 0;
-  virtual uint64_t transfers_declined() const = 0;
 };
 
 // Opens UCX on the chosen devices. NotFound when a device or the control address is not of this
