@@ -32,7 +32,10 @@ class HostileTrainer {
         words_(&arena_.page(), CoreWorld::kSlots, [this] { ++rung_; }) {}
 
   void Run() {
-    for (int step = 0; step < kStepsMax && !input_.AtEnd(); ++step) One();
+    for (int step = 0; step < kStepsMax && !input_.AtEnd(); ++step) {
+      One();
+      PassDelivered();
+    }
     Drain();
     world_.End();
   }
@@ -108,12 +111,16 @@ class HostileTrainer {
       WEIGHTMESH_CHECK(false, "an event that no command stands for");
     }
     if (!world_.attached()) return;
-    const Round delivered = world_.delivered_round();
     world_.Step(event);
-    if (world_.delivered_round() != delivered) {
-      reader_.ExpectMixed(world_.delivered_round(), world_.delivered());
-      PageWriter(arena_.get()).WriteCollected(world_.delivered_round(), world_.delivered());
-    }
+    PassDelivered();
+  }
+
+  // As the daemon does at once.
+  void PassDelivered() {
+    if (world_.deliveries() == deliveries_) return;
+    deliveries_ = world_.deliveries();
+    reader_.ExpectMixed(world_.delivered_round(), world_.delivered());
+    PageWriter(arena_.get()).WriteCollected(world_.delivered_round(), world_.delivered());
   }
 
   static void Check(Round round) {
@@ -172,6 +179,7 @@ class HostileTrainer {
   SlotWords words_;
   uint64_t rung_ = 0;
   uint64_t requests_ = 0;
+  uint64_t deliveries_ = 0;
 };
 
 }  // namespace

@@ -22,6 +22,7 @@ class CoreWorld {
   static constexpr uint32_t kPeers = 2;
   static constexpr uint32_t kSegments = 3;
   static constexpr uint32_t kSlots = 3;
+  static constexpr absl::Duration kRoundDeadline = absl::Seconds(1);
 
   explicit CoreWorld(Mode mode) : harness_(ConfigOf(mode), kSegments) {
     harness_.StartRun(kPeers);
@@ -71,21 +72,22 @@ class CoreWorld {
     TrainerGoes();
     while (!pulls_.empty()) EndPull(pulls_.begin()->first, PullEnd::kFailed);
     while (!sends_.empty()) EndSend(sends_.begin()->first, false);
-    Advance(absl::Seconds(30));
+    Advance(3 * kRoundDeadline);
     while (!pulls_.empty()) EndPull(pulls_.begin()->first, PullEnd::kFailed);
     while (!sends_.empty()) EndSend(sends_.begin()->first, false);
     WEIGHTMESH_CHECK(freed_, "the arena of a trainer that has gone is never freed");
   }
 
-  // Told of all that the core delivers to the trainer.
+  // What the core delivered to the trainer last, and how often it did.
   absl::Span<const FrozenSegment> delivered() const { return delivered_; }
   Round delivered_round() const { return delivered_round_; }
+  uint64_t deliveries() const { return deliveries_; }
 
  private:
   static RunConfig ConfigOf(Mode mode) {
     RunConfig config;
     config.mode = mode;
-    config.round_deadline = absl::Seconds(1);
+    config.round_deadline = kRoundDeadline;
     return config;
   }
 
@@ -123,6 +125,7 @@ class CoreWorld {
     }
     delivered_.assign(deliver.segments.begin(), deliver.segments.end());
     delivered_round_ = deliver.round;
+    ++deliveries_;
   }
   void On(const UpdatePage& update) {
     WEIGHTMESH_CHECK(Value(update.next_round) >= 1 && Value(update.next_round) <= UINT64_MAX >> 2,
@@ -142,6 +145,7 @@ class CoreWorld {
   std::map<SendId, PullAnswer> sends_;
   std::vector<FrozenSegment> delivered_;
   Round delivered_round_{};
+  uint64_t deliveries_ = 0;
 };
 
 }  // namespace weightmesh::fuzz
