@@ -16,6 +16,8 @@ struct NodeInfo {
   SessionId session = 0;
   std::string control_address;
   std::string version;
+
+  friend bool operator==(const NodeInfo&, const NodeInfo&) = default;
 };
 
 // Values as ReplicaState of peer.proto.
