@@ -51,25 +51,44 @@ v1::Link ToProto(const LinkSnapshot& link) {
   return proto;
 }
 
+void FillNode(const NodeSnapshot& node, v1::Node* row) {
+  *row->mutable_info() = ToProto(node.info);
+  row->set_reachable(node.reachable);
+  row->set_unreachable_reason(CleanText(node.unreachable_reason, kReasonBytesMax));
+  row->set_silent_ms(WholeMilliseconds(node.silent));
+}
+
+void FillReplica(const ReplicaSnapshot& replica, v1::Replica* row) {
+  row->set_run_id(replica.run_id);
+  *row->mutable_info() = ToProto(replica.info);
+  *row->mutable_node_id() = ToProto(replica.node);
+  row->set_rank(replica.rank);
+  row->set_reachable(replica.reachable);
+}
+
 }  // namespace
 
 v1::Topology ToProto(const TopologySnapshot& topology) {
   v1::Topology proto;
   *proto.mutable_self() = ToProto(topology.self);
-  for (const NodeSnapshot& node : topology.nodes) {
-    v1::Node* row = proto.add_nodes();
-    *row->mutable_info() = ToProto(node.info);
-    row->set_reachable(node.reachable);
-    row->set_unreachable_reason(CleanText(node.unreachable_reason, kReasonBytesMax));
-    row->set_silent_ms(WholeMilliseconds(node.silent));
-  }
+  for (const NodeSnapshot& node : topology.nodes) FillNode(node, proto.add_nodes());
   for (const ReplicaSnapshot& replica : topology.replicas) {
-    v1::Replica* row = proto.add_replicas();
-    row->set_run_id(replica.run_id);
-    *row->mutable_info() = ToProto(replica.info);
-    *row->mutable_node_id() = ToProto(replica.node);
-    row->set_rank(replica.rank);
-    row->set_reachable(replica.reachable);
+    FillReplica(replica, proto.add_replicas());
+  }
+  return proto;
+}
+
+v1::TopologyChange ToProto(const TopologyChange& change) {
+  v1::TopologyChange proto;
+  for (const NodeSnapshot& node : change.nodes) FillNode(node, proto.add_nodes());
+  for (const NodeId& node : change.nodes_removed) *proto.add_nodes_removed() = ToProto(node);
+  for (const ReplicaSnapshot& replica : change.replicas) {
+    FillReplica(replica, proto.add_replicas());
+  }
+  for (const ReplicaKey& key : change.replicas_removed) {
+    v1::ReplicaKey* row = proto.add_replicas_removed();
+    row->set_run_id(key.run_id);
+    *row->mutable_replica_id() = ToProto(key.replica_id);
   }
   return proto;
 }

@@ -8,11 +8,13 @@
 #include "absl/strings/string_view.h"
 #include "daemon/control/mesh_source.h"
 #include "daemon/core/snapshot.h"
+#include "daemon/core/topology_change.h"
 #include "proto/weightmesh/v1/mesh.pb.h"
 
 namespace weightmesh {
 
 v1::Topology ToProto(const TopologySnapshot& topology);
+v1::TopologyChange ToProto(const TopologyChange& change);
 // Trailing empty buckets are left out.
 v1::Histogram ToProto(const Histogram& histogram);
 v1::Stats ToProto(const StatsReport& report, bool with_segments);

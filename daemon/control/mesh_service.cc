@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/control/convert_mesh.h"
 #include "daemon/control/unary_reply.h"
+#include "daemon/control/watches.h"
 #include "proto/weightmesh/v1/mesh.grpc.pb.h"
 
 namespace weightmesh {
@@ -34,9 +35,13 @@ auto SendTo(const Reply<Response>& reply) {
   };
 }
 
-class MeshServiceImpl final : public v1::MeshService::CallbackService {
+// Watches write bytes, which they share; all other methods write messages.
+using Service = v1::MeshService::WithRawCallbackMethod_WatchTopology<
+    v1::MeshService::WithRawCallbackMethod_WatchStats<v1::MeshService::CallbackService>>;
+
+class MeshServiceImpl final : public Service {
  public:
-  explicit MeshServiceImpl(MeshSource* source) : source_(source) {}
+  MeshServiceImpl(MeshSource* source, Watches* watches) : source_(source), watches_(watches) {}
 
   grpc::ServerUnaryReactor* GetTopology(grpc::CallbackServerContext*,
                                         const v1::GetTopologyRequest* request,
@@ -99,6 +104,19 @@ class MeshServiceImpl final : public v1::MeshService::CallbackService {
     return reply->reactor();
   }
 
+  using Service::WatchStats;
+  using Service::WatchTopology;
+
+  Watches::Reactor* WatchTopology(grpc::CallbackServerContext*,
+                                  const grpc::ByteBuffer* request) override {
+    return watches_->WatchTopology(*request);
+  }
+
+  Watches::Reactor* WatchStats(grpc::CallbackServerContext*,
+                               const grpc::ByteBuffer* request) override {
+    return watches_->WatchStats(*request);
+  }
+
  private:
   // Adds the known runs to a NotFound; without them when the source does not tell.
   template <typename Response>
@@ -110,12 +128,13 @@ class MeshServiceImpl final : public v1::MeshService::CallbackService {
   }
 
   MeshSource* const source_;
+  Watches* const watches_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeMeshService(MeshSource* source) {
-  return std::make_unique<MeshServiceImpl>(source);
+std::unique_ptr<grpc::Service> MakeMeshService(MeshSource* source, Watches* watches) {
+  return std::make_unique<MeshServiceImpl>(source, watches);
 }
 
 absl::Status UnknownRun(absl::string_view run_id, const std::vector<RunSnapshot>& known) {

@@ -15,8 +15,10 @@ class Service;
 
 namespace weightmesh {
 
-// The service of proto/weightmesh/v1/mesh.proto, by gRPC's callback API. `source` must outlive it.
-std::unique_ptr<grpc::Service> MakeMeshService(MeshSource* source);
+class Watches;
+
+// The service of proto/weightmesh/v1/mesh.proto, by gRPC's callback API. Both must outlive it.
+std::unique_ptr<grpc::Service> MakeMeshService(MeshSource* source, Watches* watches);
 
 // NotFound that names `run_id` and the runs that there are.
 absl::Status UnknownRun(absl::string_view run_id, const std::vector<RunSnapshot>& known);

@@ -15,6 +15,7 @@
 #include "daemon/control/mesh_service.h"
 #include "daemon/control/message_limits.h"
 #include "daemon/control/peer_service.h"
+#include "daemon/control/watches.h"
 #include "proto/weightmesh/v1/mesh.grpc.pb.h"
 #include "proto/weightmesh/v1/peer.grpc.pb.h"
 
@@ -24,7 +25,7 @@ namespace {
 // Peers' keepalive pings (channel.cc) must not count as an attack.
 constexpr int kPingIntervalMinMs = 1000;
 
-void Bound(grpc::ServerBuilder* builder) {
+void Bound(const ServerOptions& options, grpc::ServerBuilder* builder) {
   grpc::ResourceQuota quota("weightmeshd");
   quota.SetMaxThreads(kGrpcThreadsMax);
   builder->SetResourceQuota(quota);
@@ -35,6 +36,11 @@ void Bound(grpc::ServerBuilder* builder) {
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kCallsPerConnectionMax);
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                               kPingIntervalMinMs);
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
+                              static_cast<int>(absl::ToInt64Milliseconds(options.ping_interval)));
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                              static_cast<int>(absl::ToInt64Milliseconds(options.ping_timeout)));
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);  // no limit
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a second daemon must not share it
 }
 
@@ -42,14 +48,17 @@ void Bound(grpc::ServerBuilder* builder) {
 
 class ControlServer::Impl {
  public:
-  Impl(MeshSource* source, PeerHandler* handler)
-      : mesh_(MakeMeshService(source)), peer_(MakePeerService(handler)) {}
+  Impl(MeshSource* source, PeerHandler* handler, const ServerOptions& options)
+      : options_(options),
+        watches_(source, options.watches),
+        mesh_(MakeMeshService(source, &watches_)),
+        peer_(MakePeerService(handler)) {}
 
   absl::Status Listen(const HostPort& listen) {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
-    Bound(&builder);
+    Bound(options_, &builder);
     int port = 0;
     builder.AddListeningPort(FormatHostPort(listen), PortCredentials(), &port);
     builder.RegisterService(peer_.get());
@@ -74,6 +83,7 @@ class ControlServer::Impl {
   void Shutdown(absl::Duration grace) {
     if (std::exchange(down_, true) || server_ == nullptr) return;
     server_->GetHealthCheckService()->Shutdown();  // NOT_SERVING from here on
+    watches_.End();
     server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMicroseconds(grace));
     server_->Wait();
   }
@@ -81,6 +91,8 @@ class ControlServer::Impl {
   const std::string& address() const { return address_; }
 
  private:
+  const ServerOptions options_;
+  Watches watches_;
   const std::unique_ptr<grpc::Service> mesh_;
   const std::unique_ptr<grpc::Service> peer_;
   std::unique_ptr<grpc::Server> server_;
@@ -92,10 +104,11 @@ ControlServer::ControlServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)
 ControlServer::~ControlServer() { impl_->Shutdown(absl::ZeroDuration()); }
 
 absl::StatusOr<std::unique_ptr<ControlServer>> ControlServer::Start(
-    const std::string& listen_address, MeshSource* source, PeerHandler* handler) {
+    const std::string& listen_address, MeshSource* source, PeerHandler* handler,
+    const ServerOptions& options) {
   const absl::StatusOr<HostPort> listen = ParseHostPort(listen_address);
   if (!listen.ok()) return listen.status();
-  auto impl = std::make_unique<Impl>(source, handler);
+  auto impl = std::make_unique<Impl>(source, handler, options);
   if (absl::Status listening = impl->Listen(*listen); !listening.ok()) return listening;
   return std::unique_ptr<ControlServer>(new ControlServer(std::move(impl)));
 }

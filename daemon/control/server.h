@@ -8,8 +8,17 @@
 #include "absl/time/time.h"
 #include "daemon/control/mesh_source.h"
 #include "daemon/control/peer_handler.h"
+#include "daemon/control/watch_limits.h"
 
 namespace weightmesh {
+
+struct ServerOptions {
+  WatchOptions watches;
+  // A client that does not answer a ping of this interval within the timeout is gone, with all its
+  // calls: its machine or its network has vanished.
+  absl::Duration ping_interval = absl::Seconds(10);
+  absl::Duration ping_timeout = absl::Seconds(10);
+};
 
 // PeerService, MeshService, and the standard health and reflection services.
 class ControlServer {
@@ -20,7 +29,8 @@ class ControlServer {
   // SetServing(true). Whether plaintext is allowed there is for CheckPlaintext to say.
   static absl::StatusOr<std::unique_ptr<ControlServer>> Start(const std::string& listen_address,
                                                               MeshSource* source,
-                                                              PeerHandler* handler);
+                                                              PeerHandler* handler,
+                                                              const ServerOptions& options = {});
   ~ControlServer();  // Shutdown(absl::ZeroDuration()) if that was not called
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
@@ -31,8 +41,9 @@ class ControlServer {
   // What the health service says: of the whole, and of each service.
   void SetServing(bool serving);
 
-  // Takes no more calls, waits at most `grace` for those under way, cancels the rest and returns
-  // when no service can be called any more; `source` and `handler` may go then. Idempotent.
+  // Takes no more calls, ends watches, waits at most `grace` for calls under way, cancels the rest
+  // and returns when no service can be called any more; `source` and `handler` may go then.
+  // Idempotent.
   void Shutdown(absl::Duration grace);
 
  private:

@@ -35,6 +35,7 @@ constexpr uint32_t kReplicasDefault = 64;
 constexpr uint32_t kSegmentsDefault = 4096;
 constexpr uint32_t kNodesDefault = 4096;
 constexpr uint32_t kSendsPerPeerDefault = 4;
+constexpr uint32_t kWatchersDefault = 256;
 constexpr uint64_t kArenaBytesMin = uint64_t{1} << 20;
 
 absl::Status CheckNumber(const Number& number) {
@@ -52,6 +53,7 @@ absl::Status CheckNumbers(const v1::DaemonConfig& config) {
       {"limits.segments_max", limits.segments_max(), kSegmentsDefault, 1, 65536},
       {"limits.nodes_max", limits.nodes_max(), kNodesDefault, 1, 4096},
       {"limits.sends_per_peer_max", limits.sends_per_peer_max(), kSendsPerPeerDefault, 1, 64},
+      {"limits.watchers_max", limits.watchers_max(), kWatchersDefault, 1, 4096},
       {"membership.sync_interval_ms", config.membership().sync_interval_ms(),
        kSyncIntervalDefaultMs, 50, 60000},
   };
@@ -181,6 +183,7 @@ v1::DaemonConfig ApplyDefaults(v1::DaemonConfig config, uint64_t arena_bytes_def
   if (limits.arena_bytes_max() == 0) limits.set_arena_bytes_max(arena_bytes_default);
   if (limits.nodes_max() == 0) limits.set_nodes_max(kNodesDefault);
   if (limits.sends_per_peer_max() == 0) limits.set_sends_per_peer_max(kSendsPerPeerDefault);
+  if (limits.watchers_max() == 0) limits.set_watchers_max(kWatchersDefault);
   v1::Membership& membership = *config.mutable_membership();
   if (membership.sync_interval_ms() == 0) membership.set_sync_interval_ms(kSyncIntervalDefaultMs);
   if (config.transport().kind().empty()) config.mutable_transport()->set_kind(kTransportDefault);

@@ -32,6 +32,12 @@ ArenaLimit ArenaLimitOf(const v1::Limits& limits) {
   return ArenaLimit{limits.arena_bytes_max(), "limits.arena_bytes_max"};
 }
 
+ServerOptions ServerOptionsOf(const v1::Limits& limits) {
+  ServerOptions options;
+  options.watches.watchers_max = limits.watchers_max();
+  return options;
+}
+
 NodeCoreOptions CoreOptions(const v1::DaemonConfig& config, const NodeInfo& self) {
   NodeCoreOptions options;
   options.self = self;
@@ -116,8 +122,8 @@ absl::Status Node::Impl::Start() {
   data_plane_ = std::make_unique<DataPlane>(self_, std::move(transport_), executor_.get(), feed);
   if (absl::Status started = data_plane_->Start(); !started.ok()) return started;
 
-  absl::StatusOr<std::unique_ptr<ControlServer>> server =
-      ControlServer::Start(config_.listen_address(), service_.get(), service_.get());
+  absl::StatusOr<std::unique_ptr<ControlServer>> server = ControlServer::Start(
+      config_.listen_address(), service_.get(), service_.get(), ServerOptionsOf(config_.limits()));
   if (!server.ok()) return server.status();
   server_ = *std::move(server);
   self_.control_address =

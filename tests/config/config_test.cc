@@ -31,6 +31,7 @@ limits {
   arena_bytes_max: 123456789
   nodes_max: 4096
   sends_per_peer_max: 4
+  watchers_max: 256
 }
 membership {
   sync_interval_ms: 1000
@@ -132,6 +133,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"Sends",
                   [](auto* c) { c->mutable_limits()->set_sends_per_peer_max(65); },
                   {"limits.sends_per_peer_max", "65", "1 to 64"}},
+        BadConfig{"Watchers",
+                  [](auto* c) { c->mutable_limits()->set_watchers_max(4097); },
+                  {"limits.watchers_max", "4097", "1 to 4096", "default 256"}},
         BadConfig{"SyncShort",
                   [](auto* c) { c->mutable_membership()->set_sync_interval_ms(49); },
                   {"membership.sync_interval_ms", "49", "50 to 60000"}},
