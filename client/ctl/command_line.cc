@@ -28,8 +28,13 @@ void AddGlobalOptions(CLI::App* app, CommandLine* line, Raw* raw) {
   app->add_option("--timeout-ms", raw->timeout_ms, "How long to wait for an answer")
       ->check(CLI::Range(int64_t{1}, int64_t{3600000}))
       ->capture_default_str();
-  app->add_flag("--watch", line->watch, "Ask again and again; JSON: one line for each answer");
-  app->add_option("--interval-ms", raw->interval_ms, "With --watch: the time between two answers")
+  app->add_flag(
+      "--watch", line->watch,
+      "Show what changes, until Ctrl-C: topology and stats are told by the daemon, other "
+      "commands ask again. JSON: one line for each answer (TopologyEvent, StatsEvent: the "
+      "full state first, then changes)");
+  app->add_option("--interval-ms", raw->interval_ms,
+                  "With --watch: the least time between two answers")
       ->check(CLI::Range(int64_t{10}, int64_t{3600000}))
       ->capture_default_str();
   app->add_option("--count", line->looks_max, "With --watch: end after so many answers; 0: never")
@@ -49,6 +54,9 @@ void AddCommands(CLI::App* app, CommandLine* line) {
   CLI::App* topology =
       add("topology", Command::kTopology, "Daemons and replicas of the whole mesh");
   AddRun(topology, line, "Only this run's replicas");
+  topology->add_flag("--rounds", line->rounds,
+                     "With --watch and JSON: rounds that advance are changes, too, as they are in "
+                     "tables");
   CLI::App* stats = add("stats", Command::kStats, "Statistics of this daemon's own replicas");
   AddRun(stats, line, "Only this run");
   stats->add_flag("--sources", line->sources, "Also who was pulled from, and how often");
@@ -78,9 +86,11 @@ std::variant<CommandLine, ExitCode> ParseCommandLine(int argc, const char* const
       "Examples:\n"
       "  weightmeshctl topology\n"
       "  weightmeshctl stats --watch\n"
+      "  weightmeshctl topology --watch --output json\n"
       "  weightmeshctl schedule --run letters --round 7 --all-segments\n"
       "  weightmeshctl --daemon 10.0.0.2:7473 --output json links\n"
-      "Exit codes: 0 good; 1 the mesh says no, or cannot be reached; 2 wrong usage.");
+      "Exit codes: 0 good, or Ctrl-C while watching; 1 the mesh says no, or cannot be reached; 2 "
+      "wrong usage.");
   app.require_subcommand(1);
   app.fallthrough();  // options of all commands may also follow the command
   AddGlobalOptions(&app, &line, &raw);

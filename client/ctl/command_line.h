@@ -19,6 +19,7 @@ struct CommandLine {
   bool watch = false;
   absl::Duration interval;  // between two looks
   uint64_t looks_max = 0;   // with watch: 0 never ends
+  bool rounds = false;      // topology with watch and json: rounds that advance are events, too
 
   std::string run;        // empty: all; schedule: the only one
   bool sources = false;   // stats

@@ -6,26 +6,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "client/ctl/json.h"
 #include "client/ctl/render.h"
-#include "google/protobuf/util/json_util.h"
 
 namespace weightmesh::ctl {
 namespace {
 
 // Columns of a schedule's matrix; more fit no screen.
 constexpr uint32_t kMatrixSegmentsMax = 64;
-
-absl::StatusOr<std::string> ToJson(const google::protobuf::Message& message, bool one_line) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  options.always_print_primitive_fields = true;
-  options.add_whitespace = !one_line;
-  std::string text;
-  const auto status = google::protobuf::util::MessageToJsonString(message, &text, options);
-  if (!status.ok()) return absl::InternalError(status.ToString());
-  if (one_line) text += '\n';
-  return text;
-}
 
 // `render` of the answer, or JSON.
 template <typename Response, typename Render>

@@ -3,6 +3,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -18,6 +19,47 @@ namespace {
 
 constexpr int kAnswerBytesMax = 256 * 1024 * 1024;
 constexpr size_t kReasonBytesMax = 1024;
+constexpr std::chrono::milliseconds kGoOnInterval(50);
+
+// What gRPC does for a stream, one thing at a time, each waited for.
+class OneAtATime {
+ public:
+  explicit OneAtATime(MeshClient::GoOn go_on) : go_on_(std::move(go_on)) {}
+  // Everything that began must have ended.
+  ~OneAtATime() {
+    queue_.Shutdown();
+    void* tag;
+    bool ok;
+    while (queue_.Next(&tag, &ok)) {
+    }
+  }
+
+  grpc::CompletionQueue* queue() { return &queue_; }
+
+  enum class End { kGood, kFailed, kTooLate, kStopped };
+  // Of what was begun last; not waited for any longer after `deadline` or when it is not to go on.
+  End Wait(std::chrono::system_clock::time_point deadline) {
+    void* tag;
+    bool ok;
+    while (true) {
+      const auto now = std::chrono::system_clock::now();
+      switch (queue_.AsyncNext(&tag, &ok, std::min(deadline, now + kGoOnInterval))) {
+        case grpc::CompletionQueue::GOT_EVENT:
+          return ok ? End::kGood : End::kFailed;
+        case grpc::CompletionQueue::SHUTDOWN:
+          return End::kFailed;
+        case grpc::CompletionQueue::TIMEOUT:
+          break;
+      }
+      if (!go_on_()) return End::kStopped;
+      if (std::chrono::system_clock::now() >= deadline) return End::kTooLate;
+    }
+  }
+
+ private:
+  const MeshClient::GoOn go_on_;
+  grpc::CompletionQueue queue_;
+};
 
 }  // namespace
 
@@ -39,6 +81,41 @@ class MeshClient::Impl {
     const grpc::Status status = (stub_.get()->*method)(&context, request, &response);
     if (status.ok()) return response;
     return Explain(status);
+  }
+
+  template <typename Request, typename Event>
+  absl::Status Watch(std::unique_ptr<grpc::ClientAsyncReader<Event>> (
+                         v1::MeshService::Stub::*prepare)(grpc::ClientContext*, const Request&,
+                                                          grpc::CompletionQueue*),
+                     const Request& request, const OnEvent<Event>& on_event, const GoOn& go_on) {
+    using End = OneAtATime::End;
+    grpc::ClientContext context;
+    Event event;
+    grpc::Status status;
+    std::unique_ptr<grpc::ClientAsyncReader<Event>> reader;
+    OneAtATime calls(go_on);  // ends before what it writes to
+    auto deadline = std::chrono::system_clock::now() + absl::ToChronoMicroseconds(timeout_);
+    reader = (stub_.get()->*prepare)(&context, request, calls.queue());
+    reader->StartCall(nullptr);
+    End end = calls.Wait(deadline);
+    while (end == End::kGood) {
+      reader->Read(&event, nullptr);
+      end = calls.Wait(deadline);
+      if (end == End::kGood && !on_event(event)) end = End::kStopped;
+      deadline = std::chrono::system_clock::time_point::max();
+    }
+    if (end != End::kFailed) {
+      context.TryCancel();
+      return end == End::kStopped ? absl::OkStatus()
+                                  : Explain(grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, ""));
+    }
+    reader->Finish(&status, nullptr);
+    if (calls.Wait(deadline) == End::kStopped) {
+      context.TryCancel();
+      return absl::OkStatus();
+    }
+    return Explain(status.ok() ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "it ended the watch")
+                               : status);
   }
 
  private:
@@ -103,6 +180,17 @@ absl::StatusOr<v1::RunList> MeshClient::ListRuns() {
 
 absl::StatusOr<v1::LinkList> MeshClient::ListLinks() {
   return impl_->Ask(&v1::MeshService::Stub::ListLinks, v1::ListLinksRequest());
+}
+
+absl::Status MeshClient::WatchTopology(const v1::WatchTopologyRequest& request,
+                                       const OnEvent<v1::TopologyEvent>& on_event,
+                                       const GoOn& go_on) {
+  return impl_->Watch(&v1::MeshService::Stub::PrepareAsyncWatchTopology, request, on_event, go_on);
+}
+
+absl::Status MeshClient::WatchStats(const v1::WatchStatsRequest& request,
+                                    const OnEvent<v1::StatsEvent>& on_event, const GoOn& go_on) {
+  return impl_->Watch(&v1::MeshService::Stub::PrepareAsyncWatchStats, request, on_event, go_on);
 }
 
 }  // namespace weightmesh::ctl

@@ -1,6 +1,7 @@
 // MeshClient: asks one daemon's MeshService and waits for the answer; one thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -10,9 +11,9 @@
 
 namespace weightmesh::ctl {
 
-// Each method returns within `timeout`. Failures are written for people, with the cure: Unavailable
-// when nobody answers at the address, DeadlineExceeded, or what the daemon says (NotFound: no such
-// run).
+// Each Get and List returns within `timeout`. Failures are written for people, with the cure:
+// Unavailable when nobody answers at the address, DeadlineExceeded, or what the daemon says
+// (NotFound: no such run).
 class MeshClient {
  public:
   // InvalidArgument when `address` is not "host:port".
@@ -27,6 +28,17 @@ class MeshClient {
   absl::StatusOr<v1::EffectiveConfig> GetConfig();
   absl::StatusOr<v1::RunList> ListRuns();
   absl::StatusOr<v1::LinkList> ListLinks();
+
+  // Hands each event to `on_event` until that returns false, or `go_on`, which is asked many times
+  // a second: then OK. Otherwise why there are no more events; the first one comes within
+  // `timeout`.
+  template <typename Event>
+  using OnEvent = std::function<bool(const Event& event)>;
+  using GoOn = std::function<bool()>;
+  absl::Status WatchTopology(const v1::WatchTopologyRequest& request,
+                             const OnEvent<v1::TopologyEvent>& on_event, const GoOn& go_on);
+  absl::Status WatchStats(const v1::WatchStatsRequest& request,
+                          const OnEvent<v1::StatsEvent>& on_event, const GoOn& go_on);
 
  private:
   class Impl;
