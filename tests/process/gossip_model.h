@@ -53,20 +53,4 @@ inline void Learn(uint64_t seed, uint64_t replica, uint64_t step, std::vector<fl
   }
 }
 
-// A marked model's parameter: whose segment this is, and of which step of that replica. Whole
-// numbers below 2^24, so that with alpha = 1 and fp32 on the wire own + (peer - own) is exactly the
-// peer's. REQUIRES: replica × segments + segment < 256.
-constexpr uint64_t kMarkSteps = 65536;
-inline float Mark(uint64_t segments, uint64_t replica, uint64_t segment, uint64_t step) {
-  return static_cast<float>((replica * segments + segment) * kMarkSteps + step % kMarkSteps);
-}
-
-// What a marked trainer found in one segment after a mix.
-struct MarkRecord {
-  uint64_t round;  // that was mixed
-  uint32_t segment;
-  uint32_t replica;  // whose mark it bears
-  uint64_t step;     // modulo kMarkSteps
-};
-
 }  // namespace weightmesh

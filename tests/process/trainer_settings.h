@@ -20,9 +20,10 @@ struct TrainerSettings {
   uint64_t replica = 0;
   uint64_t steps = 0;  // 0, or paced: until standard input ends
   uint64_t update_seed = 1;
-  double learning = 0.01;    // size of an update; 0: nothing is learned
-  bool own_start = false;    // initial weights differ among replicas
-  uint64_t poison_step = 0;  // this step "learns" NaN in every parameter; 0: none
+  double learning = 0.01;  // size of an update; 0: nothing is learned
+  bool own_start = false;  // initial weights differ among replicas
+  uint64_t poison_step =
+      0;  // in this step the first weight becomes NaN and the last infinite; 0: never
   uint64_t stall_ms_max = 0;
   uint64_t step_ms = 0;
   bool paced = false;
@@ -63,8 +64,7 @@ std::vector<uint64_t> SegmentBounds(uint64_t parameters, uint64_t segments);
 // The tensors of GossipModel over `weights`.
 std::vector<Tensor> MakeModel(std::vector<float>* weights);
 
-// Every published block says whose it is and of which step; what was mixed is checked. The exit
-// code. See marked_training.cc.
+// Publishes a MarkedModel and checks what it mixes. The exit code. See marked_training.cc.
 int TrainMarked(const TrainerSettings& settings);
 
 }  // namespace weightmesh

@@ -5,6 +5,8 @@
 #include <fstream>
 #include <utility>
 
+#include "tests/process/gossip_model.h"
+
 namespace weightmesh {
 namespace {
 
@@ -24,6 +26,16 @@ std::vector<Row> ReadRows(const std::string& path) {
 }  // namespace
 
 std::string ReplicaName(int replica) { return "replica-" + std::to_string(replica); }
+
+std::vector<std::vector<float>> StartWeights(const GossipOptions& options) {
+  std::vector<std::vector<float>> weights;
+  for (int k = 0; k < options.replicas; ++k) {
+    weights.push_back(options.own_start
+                          ? OwnInitialWeights(options.update_seed, k, options.parameters)
+                          : InitialWeights(options.update_seed, options.parameters));
+  }
+  return weights;
+}
 
 std::string TrainerResult::DescribePulls() const {
   std::string text;
@@ -83,6 +95,20 @@ std::string GossipRun::ResultFile(int k) const {
 
 void GossipRun::Stop() {
   for (auto& trainer : trainers_) trainer->HangUp();
+}
+
+bool GossipRun::StepTogether(uint64_t step, absl::Duration limit) {
+  for (auto& trainer : trainers_) {
+    if (!trainer->Tell('g')) return false;
+  }
+  for (auto& trainer : trainers_) {
+    if (trainer->Hear(limit) != 's') return false;
+  }
+  for (int k = 0; k < options_.replicas; ++k) {
+    const auto landed = [&] { return Stats(k).pull_time_us().count() == step * options_.segments; };
+    if (!Mesh::Await(landed, limit)) return false;
+  }
+  return true;
 }
 
 TrainerResult GossipRun::Result(int k, absl::Duration limit) {

@@ -11,8 +11,8 @@
 #include "proto/attach.h"
 #include "proto/outcome.h"
 #include "tests/process/child.h"
-#include "tests/process/gossip_model.h"
 #include "tests/process/mesh.h"
+#include "tests/testing/marked_model.h"
 
 namespace weightmesh {
 
@@ -35,7 +35,7 @@ struct GossipOptions {
   uint64_t slots = 3;
   double learning = 0.01;    // size of an update; 0: none
   bool own_start = false;    // initial weights differ among replicas
-  int poisoned = -1;         // this replica's weights become NaN ...
+  int poisoned = -1;         // this replica's first weight becomes NaN and its last infinite ...
   uint64_t poison_step = 0;  // ... in this step
   bool trace = false;        // keep the weights after every step
   bool marked = false;       // TrainMarked instead
@@ -69,6 +69,9 @@ struct MarkResult {
 
 std::string ReplicaName(int replica);
 
+// Where each replica of the run begins, by replica.
+std::vector<std::vector<float>> StartWeights(const GossipOptions& options);
+
 class GossipRun {
  public:
   // Starts replica k at daemon k mod the mesh's size. `mesh` must outlive the run.
@@ -78,6 +81,10 @@ class GossipRun {
   Child& trainer(int k) { return *trainers_[k]; }
   // Tells all to stop after their step.
   void Stop();
+  // Paced trainers: has all take step `step` (1-based), and waits until each segment that it pulls
+  // has landed, so that in overlap none is late and no round number is skipped. False after
+  // `limit`.
+  bool StepTogether(uint64_t step, absl::Duration limit);
   // Waits for the end of trainer k and reads its result.
   TrainerResult Result(int k, absl::Duration limit);
   // After Result(k): the weights after every step, if traced; what was found, if marked.

@@ -1,0 +1,156 @@
+// The composition of a daemon, and the calls between them.
+#include "tests/runtime/mini_mesh.h"
+
+#include <spdlog/spdlog.h>
+
+#include <functional>
+#include <thread>
+#include <utility>
+#include <variant>
+
+#include "cuda/host_device.h"
+#include "daemon/core/check.h"
+#include "daemon/runtime/core_loop.h"
+#include "daemon/runtime/data_plane.h"
+#include "daemon/runtime/executor.h"
+#include "daemon/runtime/trainers.h"
+
+namespace weightmesh {
+
+// One daemon. Its parts live on its executor's thread from Run to Stop.
+class MiniNode final : public ActionHandler {
+ public:
+  // `nodes` are all of the mesh, this one included; the first is everybody's seed.
+  MiniNode(uint64_t number, std::string socket, const LoopbackHub& hub, const FaultOptions& faults,
+           const std::vector<std::unique_ptr<MiniNode>>* nodes)
+      : nodes_(nodes), executor_(*Executor::Create()) {
+    self_.node_id = NodeId{0, number + 1};
+    self_.session = number + 1;
+    self_.control_address = Address(number);
+    const auto feed = [this](const Event& event) { loop_->Feed(event); };
+    auto transport =
+        std::make_unique<FaultTransport>(std::make_unique<LoopbackTransport>(hub), faults);
+    faults_ = transport.get();
+    data_plane_ = std::make_unique<DataPlane>(
+        self_, RemoteTransport{"loopback", std::move(transport), {}, nullptr}, executor_.get(),
+        feed);
+    AttachServerOptions attach_options;
+    attach_options.socket_path = std::move(socket);
+    trainers_ = std::make_unique<Trainers>(attach_options, SchemaLimits{},
+                                           ArenaLimit{uint64_t{1} << 30, "the test"}, &device_,
+                                           executor_.get(), data_plane_.get(), feed);
+    NodeCoreOptions options;
+    options.self = self_;
+    options.seeds = {Address(0)};
+    options.sync_interval = absl::Milliseconds(50);
+    loop_ = *CoreLoop::Create(options, trainers_.get(), executor_.get(), this);
+    WEIGHTMESH_CHECK(data_plane_->Start().ok() && trainers_->Start().ok(),
+                     "the daemon does not start");
+  }
+  ~MiniNode() override { data_plane_->Stop(); }
+
+  void Run() {
+    thread_ = std::thread([this] { executor_->RunUntilStopped(); });
+  }
+  // Nothing is posted to it or by it afterwards but by its transports, which nobody hears.
+  void Stop() {
+    executor_->Post([this] { trainers_->Stop(); });
+    executor_->Stop();
+    thread_.join();
+  }
+
+  FaultCounts faults() const { return faults_->counts(); }
+
+  void Handle(const Action& action) override {
+    std::visit([this](const auto& a) { Take(a); }, action);
+  }
+
+ private:
+  static std::string Address(uint64_t number) { return "mini:" + std::to_string(number + 1); }
+
+  // Calls `work` with the node at `address` on that node's thread.
+  void CallAt(const std::string& address, std::function<void(MiniNode*)> work) {
+    for (const auto& node : *nodes_) {
+      if (node->self_.control_address != address) continue;
+      node->executor_->Post([node = node.get(), work = std::move(work)] { work(node); });
+      return;
+    }
+  }
+  void PostEvent(Event event) {
+    executor_->Post([this, event = std::move(event)] { loop_->Feed(event); });
+  }
+
+  template <typename ActionType>
+  void Take(const ActionType& action) {
+    trainers_->Run(action);
+  }
+  void Take(const StartPull& action) {
+    data_plane_->Pull(
+        action.request,
+        trainers_->arena(action.attach).InboxSegment(action.buffer, action.request.segment));
+  }
+  void Take(const CancelPull& action) { data_plane_->Cancel(action.request_id); }
+  void Take(const AnswerPull& action) { data_plane_->Answer(action.answer); }
+  void Take(const StartSend& action) {
+    data_plane_->Send(
+        action.answer,
+        trainers_->arena(action.attach).SlotSegment(action.slot, action.answer.segment),
+        action.send_id);
+  }
+  void Take(const CutLink& action) { data_plane_->Cut(action.node); }
+  void Take(const Log&) {}
+  void Take(const Sync& action) {
+    CallAt(action.address,
+           [this, message = loop_->core().MakeSync(), address = action.address](MiniNode* peer) {
+             peer->loop_->Feed(SyncReceived{message});
+             PostEvent(SyncAnswered{address, peer->loop_->core().MakeSync()});
+           });
+  }
+  void Take(const Probe& action) {
+    CallAt(action.address, [this](MiniNode* peer) {
+      PostEvent(ProbeAnswered{peer->self_.node_id, peer->self_.session});
+    });
+  }
+  void Take(const Connect& action) {
+    CallAt(action.address, [this, offer = data_plane_->OfferTo(action.node)](MiniNode* peer) {
+      WEIGHTMESH_CHECK(peer->data_plane_->Link(offer).ok(), "no link");
+      peer->loop_->Feed(LinkReady{offer.self.node_id, offer.self.session});
+      executor_->Post([this, theirs = peer->data_plane_->OfferTo(offer.self.node_id)] {
+        WEIGHTMESH_CHECK(data_plane_->Link(theirs).ok(), "no link");
+        loop_->Feed(LinkReady{theirs.self.node_id, theirs.self.session});
+      });
+    });
+  }
+
+  const std::vector<std::unique_ptr<MiniNode>>* const nodes_;
+  NodeInfo self_;
+  HostDevice device_;
+  std::unique_ptr<Executor> executor_;
+  const FaultTransport* faults_ = nullptr;  // data_plane_'s
+  std::unique_ptr<DataPlane> data_plane_;
+  std::unique_ptr<Trainers> trainers_;
+  std::unique_ptr<CoreLoop> loop_;
+  std::thread thread_;
+};
+
+MiniMesh::MiniMesh(int daemons, const std::vector<FaultOptions>& faults) {
+  // Made here, as main() does, before there are threads: spdlog's library is not instrumented, and
+  // ThreadSanitizer cannot see that it makes its registry once.
+  spdlog::default_logger_raw();
+  for (int k = 0; k < daemons; ++k) {
+    const bool faulty = static_cast<size_t>(k) < faults.size();
+    nodes_.push_back(std::make_unique<MiniNode>(k, socket(k), hub_,
+                                                faulty ? faults[k] : FaultOptions{}, &nodes_));
+  }
+  for (const auto& node : nodes_) node->Run();
+}
+
+MiniMesh::~MiniMesh() {
+  for (const auto& node : nodes_) node->Stop();
+}
+
+std::string MiniMesh::socket(int k) const { return folder_ / ("attach-" + std::to_string(k)); }
+
+FaultCounts MiniMesh::faults(int k) const { return nodes_[k]->faults(); }
+
+}  // namespace weightmesh
