@@ -96,14 +96,7 @@ TEST_F(BitIdentity, OverlapAtOnePace) {
     SCOPED_TRACE(options.run_id);
     GossipRun run(mesh_, options);
     for (uint64_t step = 1; step <= options.steps; ++step) {
-      for (int k = 0; k < kReplicas; ++k) ASSERT_TRUE(run.trainer(k).Tell('g'));
-      for (int k = 0; k < kReplicas; ++k) ASSERT_EQ(run.trainer(k).Hear(kRunLimit), 's');
-      for (int k = 0; k < kReplicas; ++k) {
-        const auto landed = [&] {
-          return run.Stats(k).pull_time_us().count() == step * options.segments;
-        };
-        ASSERT_TRUE(Mesh::Await(landed, kRunLimit)) << "replica " << k << ", step " << step;
-      }
+      ASSERT_TRUE(run.StepTogether(step, kRunLimit)) << "step " << step;
     }
     run.Stop();
     ExpectReference(&run);

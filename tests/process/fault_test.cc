@@ -61,6 +61,9 @@ TEST(Fault, ATrainerIsKilled) {
   EXPECT_TRUE(Mesh::Await([&] { return ArenasOf(mesh.daemon(1).pid()) == 0; }, kLimit))
       << "the dead trainer's arena is still there";
   EXPECT_TRUE(Mesh::Await([&] { return run.Stats(1).state() == v1::REPLICA_STATE_DEAD; }, kLimit));
+  const v1::ReplicaStats killed = run.Stats(1);
+  EXPECT_EQ(PullsOf(killed), killed.rounds_published() * run.options().segments)
+      << "a pull of the dead trainer has no outcome, or two";
   for (int k : {0, 2, 3}) {
     EXPECT_TRUE(AwaitRound(run, k, run.Stats(k).round() + 50)) << "replica " << k;
     EXPECT_GT(run.Stats(k).redirects(), 0u);
@@ -75,6 +78,7 @@ TEST(Fault, ATrainerIsKilled) {
     const TrainerResult result = run.Result(k, kLimit);
     EXPECT_EQ(result.exit_code, 0);
     EXPECT_EQ(result.alone, 0u);
+    EXPECT_EQ(result.AllPulls(), result.due) << result.DescribePulls();
     EXPECT_LE(result.wait_seconds_max, kWaitSecondsMax) << "replica " << k;
   }
 }
@@ -97,6 +101,7 @@ TEST(Fault, ADaemonIsKilled) {
   for (int k = 0; k < kReplicas; ++k) {
     const TrainerResult result = run.Result(k, kLimit);
     EXPECT_EQ(result.exit_code, 0);
+    EXPECT_EQ(result.AllPulls(), result.due) << result.DescribePulls();
     EXPECT_LE(result.wait_seconds_max, kWaitSecondsMax) << "replica " << k;
     if (k == 2) {
       EXPECT_GT(result.alone, 0u) << "the dead daemon's trainer was not told";

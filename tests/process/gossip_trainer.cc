@@ -46,7 +46,8 @@ int Train(const TrainerSettings& settings) {
             static_cast<float>(settings.learning));
     }
     if (step == settings.poison_step) {
-      weights.assign(weights.size(), std::numeric_limits<float>::quiet_NaN());
+      weights.front() = std::numeric_limits<float>::quiet_NaN();
+      weights.back() = std::numeric_limits<float>::infinity();
     }
     SleepMs(settings.step_ms);
     if (settings.stall_ms_max > 0) {

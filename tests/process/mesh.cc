@@ -22,6 +22,7 @@ namespace {
 
 constexpr absl::Duration kStartLimit = absl::Seconds(30);
 constexpr int kAwaitStepMs = 5;
+constexpr int kAwaitQuickSteps = 10;  // the first, of 1 ms each
 
 // Reads notifications until one tells where the daemon listens.
 std::string AwaitListening(int notify_socket) {
@@ -116,11 +117,17 @@ v1::Topology Mesh::Topology(int k, const std::string& run_id) const {
   });
 }
 
+v1::LinkList Mesh::Links(int k) const {
+  return Ask<v1::LinkList>([&](auto* context, v1::LinkList* reply) {
+    return daemons_[k].stub->ListLinks(context, v1::ListLinksRequest(), reply);
+  });
+}
+
 bool Mesh::Await(const std::function<bool()>& holds, absl::Duration limit) {
   const absl::Time end = absl::Now() + limit;
-  while (!holds()) {
+  for (int steps = 0; !holds(); ++steps) {
     if (absl::Now() > end) return false;
-    poll(nullptr, 0, kAwaitStepMs);
+    poll(nullptr, 0, steps < kAwaitQuickSteps ? 1 : kAwaitStepMs);
   }
   return true;
 }

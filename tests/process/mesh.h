@@ -37,6 +37,7 @@ class Mesh {
   // Empty messages when the daemon does not answer.
   v1::Stats Stats(int k, const std::string& run_id) const;
   v1::Topology Topology(int k, const std::string& run_id) const;
+  v1::LinkList Links(int k) const;
 
   // Asks again until `holds`, at most `limit`; whether it did.
   static bool Await(const std::function<bool()>& holds, absl::Duration limit);

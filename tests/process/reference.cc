@@ -20,13 +20,10 @@ class Reference {
         bounds_(EqualSegmentBounds(options.parameters, options.segments)),
         parameter_bytes_(WireBytesPerParameter(options.wire)),
         schedule_(MakeSchedule(options.schedule, options.seed)),
-        weights_(options.replicas),
+        weights_(StartWeights(options)),
         snapshots_(options.replicas, Snapshot(options.parameters * parameter_bytes_)) {
     std::vector<ReplicaId> ids;
     for (int k = 0; k < options.replicas; ++k) {
-      weights_[k] = options.own_start
-                        ? OwnInitialWeights(options.update_seed, k, options.parameters)
-                        : InitialWeights(options.update_seed, options.parameters);
       ids.push_back(MakeReplicaId(options.run_id, ReplicaName(k)));
     }
     view_ = View(ids);
