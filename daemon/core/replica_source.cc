@@ -67,15 +67,25 @@ void ReplicaSource::Publish(Round round, SlotId slot_id, absl::Span<const Partne
   std::fill(slot.owed_to.begin(), slot.owed_to.end(), kNobody);
   std::fill(slot.reads.begin(), slot.reads.end(), 0);
   for (uint32_t segment = 0; slot.held && segment < partners.size(); ++segment) {
-    const uint32_t sink = partners[segment].sink;
-    if (sink == own_rank_ || lapsed_[sink]) continue;
-    if (!context_->IsReachable(run_->MemberAt(sink))) continue;
-    slot.owed_to[segment] = sink;
-    ++slot.claims;
+    slot.owed_to[segment] = ReaderFrom(round, segment, partners[segment].sink);
+    slot.claims += slot.owed_to[segment] != kNobody;
   }
   if (slot.claims > 0) WakeBy(context_->now() + times_.probe_timeout);
   ReleaseIfFree(slot_id);
   ServeWaiting();
+}
+
+// Who will read the segment, when `sink` should: where that one is known to be dead its own sink is
+// redirected here, and so on.
+uint32_t ReplicaSource::ReaderFrom(Round round, uint32_t segment, uint32_t sink) {
+  for (uint32_t hops = 0; hops < run_->view().size() && sink != own_rank_; ++hops) {
+    const Member& member = run_->MemberAt(sink);
+    if (member.info.state <= ReplicaState::kActive) {
+      return context_->IsReachable(member) && !lapsed_[sink] ? sink : kNobody;
+    }
+    sink = run_->schedule().PartnersOf(run_->view(), round, SegmentId{segment}, sink).sink;
+  }
+  return kNobody;
 }
 
 void ReplicaSource::Skip(Round round) {
@@ -378,14 +388,17 @@ void ReplicaSource::CutStuckLinks() {
   for (NodeId peer : stuck) context_->CutLink(peer);
 }
 
-// Claims of sinks that are gone end; sinks that say nothing are asked for a sign of life.
+// Claims of sinks that died pass to whom is redirected around them; sinks that say nothing are
+// asked for a sign of life.
 void ReplicaSource::CheckSinks(Slot* slot) {
   const absl::Time now = context_->now();
   for (uint32_t segment = 0; segment < slot->owed_to.size(); ++segment) {
     if (slot->owed_to[segment] == kNobody) continue;
     const Member& sink = run_->MemberAt(slot->owed_to[segment]);
     if (!context_->IsReachable(sink)) {
-      EndClaim(slot, segment);
+      const uint32_t reader = ReaderFrom(slot->round, segment, slot->owed_to[segment]);
+      if (reader == kNobody) EndClaim(slot, segment);
+      if (reader != kNobody) slot->owed_to[segment] = reader;
     } else if (now - context_->HeardFrom(sink.node) >= times_.probe_timeout) {
       context_->AskForLife(sink.node, times_.probe_timeout);
     }

@@ -94,6 +94,7 @@ class ReplicaSource {
   };
 
   bool MayRead(const PullRequest& request) const;
+  uint32_t ReaderFrom(Round round, uint32_t segment, uint32_t sink);
   void Serve(const PullRequest& request);
   void Park(const PullRequest& request);
   template <typename Predicate>

@@ -292,9 +292,33 @@ TEST_F(ClaimTest, ASilentSinkIsProbedAndLosesItsClaim) {
   EXPECT_TRUE(harness_.keeper.HasReleased(Round{1}));
 }
 
-TEST_F(ClaimTest, ADeadSinkIsOwedNothing) {
+// Its own sink will be redirected here.
+TEST_F(ClaimTest, WhatADeadSinkWasOwedIsOwedToItsOwnSink) {
   const uint32_t sink = harness_.SinkOf(0, 1);
+  const uint32_t reader = harness_.SinkOf(sink, 1);
   harness_.Hear(sink, ReplicaState::kDead);
+  harness_.Publish(1, 0);
+  harness_.Advance(absl::Milliseconds(900));
+  EXPECT_FALSE(harness_.keeper.HasReleased(Round{1}));
+  harness_.Step(PullRequested{harness_.RequestFrom(reader, 1, 1)});
+  harness_.Step(SendEnded{harness_.Only<StartSend>().send_id, true});
+  EXPECT_TRUE(harness_.keeper.HasReleased(Round{1}));
+}
+
+TEST_F(ClaimTest, WhatASinkWasOwedThatDiesIsOwedToItsOwnSink) {
+  const uint32_t sink = harness_.SinkOf(0, 1);
+  harness_.Publish(1, 0);
+  harness_.Hear(sink, ReplicaState::kDead);
+  harness_.Advance(absl::Milliseconds(900));
+  EXPECT_FALSE(harness_.keeper.HasReleased(Round{1}));
+  harness_.Hear(harness_.SinkOf(sink, 1), ReplicaState::kDead);
+  harness_.Publish(2, 1);
+  harness_.Advance(absl::Milliseconds(100));
+  EXPECT_TRUE(harness_.keeper.HasReleased(Round{1})) << "at the deadline";
+}
+
+TEST_F(ClaimTest, WithAllOthersDeadNothingIsOwed) {
+  for (uint32_t k = 1; k <= 3; ++k) harness_.Hear(k, ReplicaState::kDead);
   harness_.Publish(1, 0);
   EXPECT_TRUE(harness_.keeper.HasReleased(Round{1}));
 }

@@ -49,13 +49,6 @@ TEST(Simulator, OneSeedGivesOneTrace) {
   }
 }
 
-// After every fault the mesh heals: all that can agree do.
-TEST(Simulator, AnyChaosHeals) {
-  for (uint64_t seed = 1; seed <= 20; ++seed) {
-    TraceOf(seed, seed % 2 == 0 ? Mode::kLockstep : Mode::kOverlap);
-  }
-}
-
 TEST(EventQueue, RunsInTheOrderOfTimeAndThenOfAsking) {
   EventQueue queue;
   std::vector<int> order;
