@@ -35,8 +35,10 @@ Status ConnectError(const std::string& path, int error) {
                    " s: restart it if it hangs; training goes on alone");
     case EACCES:
     case EPERM:
-      return Refused("this user may not connect to " + path + " (" + ErrnoText(error) +
-                     "): join the group that owns the socket");
+      return Refused(
+          "this user may not connect to " + path + " (" + ErrnoText(error) +
+          "): run the trainer as the daemon's user, or set attach_group of weightmeshd to a "
+          "group of this user");
     case ENOMEM:
     case ENOBUFS:
       return Resources("connecting to " + path + " failed: " + ErrnoText(error));

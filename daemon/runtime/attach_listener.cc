@@ -97,9 +97,22 @@ absl::Status RemoveStale(const std::string& path) {
   return absl::OkStatus();
 }
 
+// The group first, so that no other group ever has the wider mode.
+absl::Status GiveToGroup(const std::string& path, const AttachGroup& group) {
+  if (::lchown(path.c_str(), static_cast<uid_t>(-1), group.id) != 0) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("cannot give ", path, " to attach_group ", group.name, " (", group.id,
+                     "): ", std::strerror(errno),
+                     "; add the daemon's user to that group, or name a group that it is in"));
+  }
+  if (::chmod(path.c_str(), 0660) != 0) return Failure("cannot set the mode of", path, errno);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<AttachListener>> AttachListener::Listen(const std::string& path) {
+absl::StatusOr<std::unique_ptr<AttachListener>> AttachListener::Listen(
+    const std::string& path, const std::optional<AttachGroup>& group) {
   if (path.empty() || path.size() > kPathBytesMax || path.find('\0') != std::string::npos) {
     return absl::InvalidArgumentError(
         absl::StrCat("attach_socket has ", path.size(), " bytes: '", path,
@@ -117,6 +130,12 @@ absl::StatusOr<std::unique_ptr<AttachListener>> AttachListener::Listen(const std
   const sockaddr_un address = AddressOf(path);
   if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     return Failure("cannot bind", path, errno);
+  }
+  if (group.has_value()) {
+    if (absl::Status given = GiveToGroup(path, *group); !given.ok()) {
+      ::unlink(path.c_str());
+      return given;
+    }
   }
   struct stat own {};
   if (::lstat(path.c_str(), &own) != 0) return Failure("cannot look at", path, errno);
@@ -154,23 +173,6 @@ absl::StatusOr<FileDescriptor> AttachListener::Accept() {
                          "; raise the limit of open files (ulimit -n, LimitNOFILE=)"));
     }
   }
-}
-
-absl::Status CheckPeerUser(uid_t peer, uid_t self) {
-  if (peer == self || peer == 0) return absl::OkStatus();
-  return absl::PermissionDeniedError(absl::StrCat("user ", peer,
-                                                  " may not attach to this daemon of user ", self,
-                                                  "; run trainer and daemon as the same user"));
-}
-
-absl::StatusOr<uid_t> PeerUser(int socket) {
-  ucred credentials{};
-  socklen_t size = sizeof credentials;
-  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot tell whose connection it is: ", std::strerror(errno)));
-  }
-  return credentials.uid;
 }
 
 }  // namespace weightmesh

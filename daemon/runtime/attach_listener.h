@@ -5,11 +5,13 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "daemon/mem/file_descriptor.h"
+#include "daemon/runtime/attach_policy.h"
 
 namespace weightmesh {
 
@@ -18,11 +20,12 @@ class AttachListener {
   // The longest path that a socket can have.
   static constexpr size_t kPathBytesMax = 107;
 
-  // Creates the socket, mode 0600, and the folder it lies in. A socket that a dead daemon left
-  // behind is replaced. AlreadyExists when a live one answers there; InvalidArgument for a path
-  // that is empty or too long; FailedPrecondition when something else is in the way;
-  // PermissionDenied.
-  static absl::StatusOr<std::unique_ptr<AttachListener>> Listen(const std::string& path);
+  // Creates the socket and the folder it lies in. The socket's mode is 0600; with a `group`, 0660,
+  // and it belongs to that group. A socket that a dead daemon left behind is replaced.
+  // AlreadyExists when a live one answers there; InvalidArgument for a path that is empty or too
+  // long; FailedPrecondition when something else is in the way; PermissionDenied.
+  static absl::StatusOr<std::unique_ptr<AttachListener>> Listen(
+      const std::string& path, const std::optional<AttachGroup>& group = std::nullopt);
 
   // Removes the socket, if it is still this one.
   ~AttachListener();
@@ -45,12 +48,5 @@ class AttachListener {
   const FileDescriptor socket_;
   const struct stat own_;
 };
-
-// Whether `peer` may attach to a daemon of user `self`: the same user, or root. PermissionDenied
-// names both, and the cure.
-absl::Status CheckPeerUser(uid_t peer, uid_t self);
-
-// The user at the other end of a connected Unix socket.
-absl::StatusOr<uid_t> PeerUser(int socket);
 
 }  // namespace weightmesh

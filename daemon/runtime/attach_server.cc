@@ -40,7 +40,7 @@ AttachServer::~AttachServer() {
 
 absl::Status AttachServer::Start() {
   absl::StatusOr<std::unique_ptr<AttachListener>> listener =
-      AttachListener::Listen(options_.socket_path);
+      AttachListener::Listen(options_.socket_path, options_.group);
   if (!listener.ok()) return listener.status();
   absl::StatusOr<std::unique_ptr<Timer>> timer = Timer::Create(executor_, [this] { OnTimer(); });
   if (!timer.ok()) return timer.status();
@@ -76,8 +76,8 @@ void AttachServer::Admit(FileDescriptor socket) {
     return handler_->OnRefused("too many trainers are being refused already");
   }
   const int fd = socket.get();
-  const absl::StatusOr<uid_t> user = PeerUser(fd);
-  if (!user.ok()) return handler_->OnRefused(user.status().message());
+  const absl::StatusOr<AttachPeer> peer = PeerOf(fd);
+  if (!peer.ok()) return handler_->OnRefused(peer.status().message());
 
   const AttachId id{next_id_++};
   if (absl::Status watched =
@@ -89,7 +89,7 @@ void AttachServer::Admit(FileDescriptor socket) {
   connection.socket = std::move(socket);
   connection.events = EPOLLIN;
   connection.deadline = Executor::Now() + options_.hello_timeout;
-  if (absl::Status allowed = CheckPeerUser(*user, ::geteuid()); !allowed.ok()) {
+  if (absl::Status allowed = CheckPeer(*peer, ::geteuid(), options_.group); !allowed.ok()) {
     Refuse(id, &connection, ReplyCode::kInvalid, std::string(allowed.message()));
   } else if (connections_.size() > options_.attach_sockets_max) {
     Refuse(id, &connection, ReplyCode::kLimit,

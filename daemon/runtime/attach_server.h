@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -15,6 +16,7 @@
 #include "daemon/core/ids.h"
 #include "daemon/mem/file_descriptor.h"
 #include "daemon/runtime/attach_listener.h"
+#include "daemon/runtime/attach_policy.h"
 #include "daemon/runtime/executor.h"
 #include "daemon/runtime/message_reader.h"
 #include "daemon/runtime/message_writer.h"
@@ -42,6 +44,8 @@ class AttachHandler {
 
 struct AttachServerOptions {
   std::string socket_path;
+  // Whose members may attach, too.
+  std::optional<AttachGroup> group;
   // Trainers connected at once; one more is refused with kLimit.
   uint32_t attach_sockets_max = 256;
   // Bytes of attach requests that may be under way at once, over all connections.

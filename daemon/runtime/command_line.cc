@@ -86,6 +86,10 @@ void AddOptions(CLI::App* app, CommandLine* flags, std::string* level, std::stri
                         "Unix socket for trainers, at most 107 bytes "
                         "[/run/weightmesh/attach.sock]"),
         kNode, "PATH");
+  group(app->add_option("--attach-group", flags->attach_group,
+                        "Group whose members may attach, besides the daemon's user and root "
+                        "[none]"),
+        kNode, "GROUP");
 
   group(app->add_option("--transport", flags->transport, "ucx, or loopback (for tests) [ucx]"),
         kData, "KIND");
@@ -138,6 +142,7 @@ void ApplyFlags(const CommandLine& flags, v1::DaemonConfig* config) {
   }
   if (flags.state_directory) config->set_state_directory(*flags.state_directory);
   if (flags.attach_socket) config->set_attach_socket(*flags.attach_socket);
+  if (flags.attach_group) config->set_attach_group(*flags.attach_group);
   if (flags.insecure_plaintext) config->set_insecure_plaintext(true);
   if (flags.transport) config->mutable_transport()->set_kind(*flags.transport);
   if (!flags.devices.empty()) {

@@ -26,6 +26,7 @@ struct CommandLine {
   std::vector<std::string> seeds;
   std::optional<std::string> state_directory;
   std::optional<std::string> attach_socket;
+  std::optional<std::string> attach_group;
   bool insecure_plaintext = false;
   std::optional<std::string> transport;
   std::vector<std::string> devices;

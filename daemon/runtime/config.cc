@@ -121,6 +121,7 @@ absl::Status CheckPath(absl::string_view field, const std::string& path) {
 absl::Status CheckPaths(const v1::DaemonConfig& config) {
   for (absl::Status status : {CheckPath("state_directory", config.state_directory()),
                               CheckPath("attach_socket", config.attach_socket()),
+                              CheckPath("attach_group", config.attach_group()),
                               CheckPath("log.file", config.log().file())}) {
     if (!status.ok()) return status;
   }

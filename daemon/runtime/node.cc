@@ -132,6 +132,11 @@ absl::Status Node::Impl::Start() {
 
   AttachServerOptions attach_options;
   attach_options.socket_path = config_.attach_socket();
+  if (!config_.attach_group().empty()) {
+    absl::StatusOr<AttachGroup> group = FindAttachGroup(config_.attach_group());
+    if (!group.ok()) return group.status();
+    attach_options.group = *std::move(group);
+  }
   trainers_ = std::make_unique<Trainers>(attach_options, SchemaLimitsOf(config_.limits()),
                                          ArenaLimitOf(config_.limits()), &device_, executor_.get(),
                                          data_plane_.get(), feed);

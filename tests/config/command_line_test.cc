@@ -31,6 +31,8 @@ TEST(CommandLine, EveryFlagReachesTheConfig) {
                                           "/s",
                                           "--attach-socket",
                                           "/a",
+                                          "--attach-group",
+                                          "trainers",
                                           "--insecure-plaintext",
                                           "--transport",
                                           "loopback",
@@ -54,6 +56,7 @@ TEST(CommandLine, EveryFlagReachesTheConfig) {
   EXPECT_THAT(config->seeds(), ElementsAre("a:1", "b:2"));
   EXPECT_EQ(config->state_directory(), "/s");
   EXPECT_EQ(config->attach_socket(), "/a");
+  EXPECT_EQ(config->attach_group(), "trainers");
   EXPECT_TRUE(config->insecure_plaintext());
   EXPECT_EQ(config->transport().kind(), "loopback");
   EXPECT_THAT(config->transport().devices(), ElementsAre("eth0", "eth1"));
@@ -101,10 +104,11 @@ TEST(CommandLine, FaultsAreUsageErrorsThatNameTheArgument) {
 TEST(CommandLine, HelpAndVersionEndWell) {
   const CommandLineResult help = Parse({"--help"});
   EXPECT_EQ(help.exit_code, kExitGood);
-  for (const char* flag : {"--config", "--listen", "--advertise", "--seed", "--state-directory",
-                           "--attach-socket", "--insecure-plaintext", "--transport", "--device",
-                           "--log-level", "--log-format", "--log-file", "--sync-interval-ms",
-                           "--print-config", "--check", "--version", "--help", "Exit codes"}) {
+  for (const char* flag :
+       {"--config", "--listen", "--advertise", "--seed", "--state-directory", "--attach-socket",
+        "--attach-group", "--insecure-plaintext", "--transport", "--device", "--log-level",
+        "--log-format", "--log-file", "--sync-interval-ms", "--print-config", "--check",
+        "--version", "--help", "Exit codes"}) {
     EXPECT_THAT(help.text, HasSubstr(flag));
   }
   const CommandLineResult version = Parse({"--version"});

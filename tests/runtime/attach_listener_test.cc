@@ -120,24 +120,5 @@ TEST(AttachListenerTest, NamesAFolderThatCannotBe) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("attach_socket"));
 }
 
-TEST(AttachListenerTest, AdmitsItsUserAndRoot) {
-  EXPECT_TRUE(CheckPeerUser(1000, 1000).ok());
-  EXPECT_TRUE(CheckPeerUser(0, 1000).ok());
-  const absl::Status status = CheckPeerUser(1001, 1000);
-  EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
-  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("1001"), HasSubstr("1000")));
-  EXPECT_FALSE(CheckPeerUser(1000, 0).ok());
-}
-
-TEST(AttachListenerTest, KnowsThePeersUser) {
-  int ends[2];
-  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-  const FileDescriptor first(ends[0]);
-  const FileDescriptor second(ends[1]);
-  const absl::StatusOr<uid_t> user = PeerUser(first.get());
-  ASSERT_TRUE(user.ok()) << user.status();
-  EXPECT_EQ(*user, ::geteuid());
-}
-
 }  // namespace
 }  // namespace weightmesh
