@@ -1,6 +1,7 @@
 // weightmeshd: reads its configuration, starts a node, waits for a signal, stops it.
 #include <signal.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -60,6 +61,11 @@ absl::Status Serve(const v1::DaemonConfig& config, const StateDirectory& state,
   options.node_id = state.node_id();
   options.version = WEIGHTMESH_VERSION;
   options.transport = *std::move(transport);
+  std::string must_end;  // set on the core's thread, read when that has ended
+  options.on_end = [&must_end](std::string reason) {
+    must_end = std::move(reason);
+    kill(getpid(), SIGTERM);
+  };
   absl::StatusOr<std::unique_ptr<Node>> node = Node::Start(std::move(options));
   if (!node.ok()) return node.status();
   spdlog::info("node {} serves at {}; trainers attach at {}", state.node_id().ToString(),
@@ -83,7 +89,7 @@ absl::Status Serve(const v1::DaemonConfig& config, const StateDirectory& state,
   WaitForEnd(signals);
   notifier.Stopping().IgnoreError();
   (*node)->Stop();
-  return absl::OkStatus();
+  return must_end.empty() ? absl::OkStatus() : absl::FailedPreconditionError(must_end);
 }
 
 int Main(int argc, char** argv) {

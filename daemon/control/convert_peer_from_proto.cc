@@ -1,4 +1,5 @@
 // Messages between daemons: protobuf to the core's form, every field checked.
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -233,6 +234,9 @@ absl::StatusOr<SyncMessage> FromProto(const v1::SyncMessage& proto) {
   if (!self.ok()) return Within(self.status(), "SyncMessage.self");
   message.self = *std::move(self);
   message.sequence = proto.sequence();
+  // Any number is good: beyond int64 it is as good as the largest.
+  message.uptime = absl::Milliseconds(
+      static_cast<int64_t>(std::min<uint64_t>(proto.uptime_ms(), uint64_t{INT64_MAX} / 2)));
   absl::Status counts = CheckCount("SyncMessage.nodes", proto.nodes_size(), kNodesPerSyncMax);
   counts.Update(CheckCount("SyncMessage.runs", proto.runs_size(), kRunsPerSyncMax));
   if (!counts.ok()) return counts;

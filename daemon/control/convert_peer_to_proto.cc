@@ -77,6 +77,7 @@ v1::SyncMessage ToProto(const SyncMessage& message) {
   proto.set_protocol_version(kPeerProtocolVersion);
   *proto.mutable_self() = ToProto(message.self);
   proto.set_sequence(message.sequence);
+  proto.set_uptime_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(message.uptime)));
   for (const NodeInfo& node : message.nodes) *proto.add_nodes() = ToProto(node);
   for (const RunState& run : message.runs) *proto.add_runs() = ToProto(run);
   return proto;

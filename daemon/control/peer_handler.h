@@ -20,11 +20,13 @@ class PeerHandler {
 
   virtual ~PeerHandler() = default;
 
-  // Answered with this node's own sync, the message taken in.
+  // Answered with this node's own sync, the message taken in. AlreadyExists: the sender's node_id is
+  // another live process's.
   virtual void OnSync(SyncMessage message, Done<SyncMessage> done) = 0;
   // Answered with this node's own identity.
   virtual void OnProbe(NodeInfo peer, Done<NodeInfo> done) = 0;
-  // Answered with this node's own offer. FailedPrecondition when the kinds of transport differ.
+  // Answered with this node's own offer. FailedPrecondition when the kinds of transport differ;
+  // AlreadyExists as for OnSync.
   virtual void OnConnect(LinkOffer offer, Done<LinkOffer> done) = 0;
 };
 

@@ -109,6 +109,13 @@ struct Connect {
   absl::Duration timeout;
 };
 
+// --- the daemon itself ---
+
+// It must not go on: its identity is another's. At most once.
+struct EndDaemon {
+  std::string reason;  // names the thing and the cure
+};
+
 // --- people ---
 
 enum class LogLevel { kDebug, kInfo, kWarning };
@@ -119,7 +126,7 @@ struct Log {
 
 using Action = std::variant<AdmitReplica, RefuseAttach, ReportProgress, StartReplica, UpdatePage,
                             Deliver, FinishLeave, FreeArena, StartPull, CancelPull, AnswerPull,
-                            StartSend, CutLink, Sync, Probe, Connect, Log>;
+                            StartSend, CutLink, Sync, Probe, Connect, EndDaemon, Log>;
 using Actions = std::vector<Action>;
 
 }  // namespace weightmesh

@@ -109,6 +109,11 @@ struct SyncFailed {
   std::string address;
   std::string reason;
 };
+// The daemon there knows another live process of this node_id, which started earlier.
+struct SyncRefused {
+  std::string address;
+  std::string reason;
+};
 struct ProbeAnswered {
   NodeId node;
   SessionId session = 0;
@@ -133,6 +138,6 @@ using Event =
     std::variant<AttachRequested, TrainerGone, LeaveRequested, Published, PublishSkipped,
                  CollectRequested, Mixed, PullRequested, PullCancelled, PullAnswered, PullEnded,
                  SendEnded, LinkDown, FramesRefused, SyncReceived, SyncAnswered, SyncFailed,
-                 ProbeAnswered, ProbeFailed, LinkReady, LinkFailed, TimerFired>;
+                 SyncRefused, ProbeAnswered, ProbeFailed, LinkReady, LinkFailed, TimerFired>;
 
 }  // namespace weightmesh

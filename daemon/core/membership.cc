@@ -2,6 +2,7 @@
 #include "daemon/core/membership.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -13,6 +14,8 @@ constexpr absl::Duration kNewsInterval = absl::Milliseconds(10);
 constexpr absl::Duration kSyncTimeoutMin = absl::Seconds(2);
 constexpr absl::Duration kConnectRetry = absl::Milliseconds(500);
 constexpr absl::Duration kConnectTimeout = absl::Seconds(2);
+// Starts that lie closer together than messages may take are not told apart.
+constexpr absl::Duration kStartTolerance = absl::Seconds(1);
 
 }  // namespace
 
@@ -36,6 +39,51 @@ absl::Duration Membership::sync_timeout() const {
   return std::max(kSyncTimeoutMin, 2 * options_.sync_interval);
 }
 
+Admission Membership::Admit(absl::Time now, const SyncMessage& message,
+                            absl::string_view answered_at) {
+  const auto found = peers_.find(message.self.node_id);
+  if (found == peers_.end() || found->second.info.session == message.self.session) {
+    return Admission::kKnown;
+  }
+  Peer& peer = found->second;
+  // Where the known process was, another one answers.
+  if (peer.silent || answered_at == peer.info.control_address) {
+    peer.claimant.reset();
+    return Admission::kSuccessor;
+  }
+  if (peer.refused.session == message.self.session) return Admission::kRefused;
+  peer.claimant = Claimant{message.self, now - message.uptime};
+  return Admission::kContested;
+}
+
+std::optional<Membership::Settled> Membership::Settle(absl::Time now, NodeId node,
+                                                      bool former_lives) {
+  const auto found = peers_.find(node);
+  if (found == peers_.end() || !found->second.claimant.has_value()) return std::nullopt;
+  Peer& peer = found->second;
+  const Claimant claimant = *std::exchange(peer.claimant, std::nullopt);
+  if (former_lives &&
+      StartedLater(claimant.info, claimant.started_at, peer.info, peer.started_at)) {
+    peer.refused = claimant.info;
+    return Settled{claimant.info, /*replaced=*/false};
+  }
+  const NodeInfo gone = std::exchange(peer.info, claimant.info);
+  if (former_lives) peer.refused = gone;
+  peer.started_at = claimant.started_at;
+  peer.sequence = 0;
+  peer.sync_open = false;
+  peer.next_sync = now;  // what the claimant said was not believed
+  next_deadline_ = std::min(next_deadline_, now);
+  return Settled{gone, /*replaced=*/true};
+}
+
+bool StartedLater(const NodeInfo& one, absl::Time one_started, const NodeInfo& other,
+                  absl::Time other_started) {
+  const absl::Duration later = one_started - other_started;
+  if (absl::AbsDuration(later) > kStartTolerance) return later > absl::ZeroDuration();
+  return one.session > other.session;
+}
+
 bool Membership::Learn(absl::Time now, const SyncMessage& message) {
   const Peer* known = Find(message.self.node_id);
   if (known != nullptr && known->info.session == message.self.session &&
@@ -44,7 +92,10 @@ bool Membership::Learn(absl::Time now, const SyncMessage& message) {
   }
   LearnNode(now, message.self, /*first_hand=*/true);
   const auto sender = peers_.find(message.self.node_id);
-  if (sender != peers_.end()) sender->second.sequence = message.sequence;
+  if (sender != peers_.end()) {
+    sender->second.sequence = message.sequence;
+    sender->second.started_at = now - message.uptime;
+  }
   for (const NodeInfo& info : message.nodes) LearnNode(now, info, /*first_hand=*/false);
   return true;
 }

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,12 @@
 
 namespace weightmesh {
 
+// A process that says that it is a known node, while that one's process may still live.
+struct Claimant {
+  NodeInfo info;
+  absl::Time started_at;
+};
+
 // Another daemon.
 struct Peer {
   NodeInfo info;
@@ -26,6 +33,10 @@ struct Peer {
   std::string silent_reason;
   // Session that the data plane is connected to; 0: none.
   SessionId linked_session = 0;
+  // When the process of info.session started, as far as it says so itself.
+  absl::Time started_at = absl::InfiniteFuture();
+  // A later process of this node_id, found out while this one lives; session 0: none.
+  NodeInfo refused;
 
  private:
   friend class Membership;
@@ -37,6 +48,15 @@ struct Peer {
   absl::Time probed_at = absl::InfinitePast();  // when the open probe began
   bool connect_open = false;
   absl::Time next_connect = absl::InfinitePast();
+  std::optional<Claimant> claimant;
+};
+
+// What a message makes of its sender's process.
+enum class Admission {
+  kKnown,      // known, or of a node that is new
+  kSuccessor,  // takes the place of a process that is gone
+  kContested,  // the known one must be probed first: nothing of the message is to be believed
+  kRefused,    // the known one lives, and started earlier
 };
 
 struct MembershipOptions {
@@ -54,6 +74,17 @@ class Membership {
   const NodeInfo& self() const { return options_.self; }
   const std::map<NodeId, Peer>& peers() const { return peers_; }
   const Peer* Find(NodeId node) const;
+
+  // Whether the sender of `message` is who it says. `answered_at`: the address where it answered;
+  // empty when it called.
+  Admission Admit(absl::Time now, const SyncMessage& message, absl::string_view answered_at);
+  // The probe of a contested node has ended. The process that goes, and whether it is the known
+  // one: then the claimant has taken its place. Nothing when nobody claims.
+  struct Settled {
+    NodeInfo gone;
+    bool replaced = false;
+  };
+  std::optional<Settled> Settle(absl::Time now, NodeId node, bool former_lives);
 
   // Takes over what a message says of its sender and of others. False when a newer message of the
   // same process came before it: what it says of runs is out of date.
@@ -107,5 +138,10 @@ class Membership {
   std::vector<Seed> seeds_;
   absl::Time next_deadline_;
 };
+
+// Which of two live processes with one node_id must go: the one that started later; the one with
+// the higher session when nobody can tell.
+bool StartedLater(const NodeInfo& one, absl::Time one_started, const NodeInfo& other,
+                  absl::Time other_started);
 
 }  // namespace weightmesh

@@ -18,6 +18,7 @@ void NodeCore::Step(absl::Time now, const Event& event, Actions* actions) {
 absl::Time NodeCore::next_deadline() const { return impl_->next_deadline(); }
 SyncMessage NodeCore::MakeSync() { return impl_->MakeSync(); }
 const NodeInfo& NodeCore::self() const { return impl_->self(); }
+absl::Status NodeCore::CheckCaller(const NodeInfo& from) const { return impl_->CheckCaller(from); }
 TopologySnapshot NodeCore::Topology(absl::Time now, absl::string_view run_id) const {
   return impl_->Topology(now, run_id);
 }
@@ -35,6 +36,7 @@ absl::StatusOr<ScheduleSnapshot> NodeCore::ScheduleOf(absl::string_view run_id, 
 NodeCore::Impl::Impl(NodeCoreOptions options, SlotKeeper* keeper, absl::Time now)
     : options_(std::move(options)),
       keeper_(keeper),
+      started_at_(now),
       now_(now),
       membership_(MembershipOptions{options_.self, options_.seeds, options_.sync_interval,
                                     options_.nodes_max},
@@ -268,13 +270,13 @@ void NodeCore::Impl::On(const FramesRefused& event) {
 
 // --- control plane ---
 
-void NodeCore::Impl::On(const SyncReceived& event) { MergeSync(event.message); }
+void NodeCore::Impl::On(const SyncReceived& event) { MergeSync(event.message, ""); }
 
 void NodeCore::Impl::On(const SyncAnswered& event) {
   for (NodeId node : membership_.SyncAnswered(now_, event.address, event.message.self)) {
     Silence(node, "another node answers at its address");
   }
-  MergeSync(event.message);
+  MergeSync(event.message, event.address);
 }
 
 void NodeCore::Impl::On(const SyncFailed& event) {
@@ -284,11 +286,15 @@ void NodeCore::Impl::On(const SyncFailed& event) {
 void NodeCore::Impl::On(const ProbeAnswered& event) {
   membership_.ProbeEnded(event.node);
   const Peer* peer = membership_.Find(event.node);
-  if (peer != nullptr && peer->info.session == event.session) Heard(event.node);
+  const bool lives = peer != nullptr && peer->info.session == event.session;
+  if (lives) Heard(event.node);
+  SettleClaim(event.node, lives);
 }
 
 void NodeCore::Impl::On(const ProbeFailed& event) {
-  if (membership_.ProbeFailed(event.node)) Silence(event.node, event.reason);
+  const bool lives = !membership_.ProbeFailed(event.node);
+  if (SettleClaim(event.node, lives)) return;
+  if (!lives) Silence(event.node, event.reason);
 }
 
 void NodeCore::Impl::On(const LinkReady& event) {

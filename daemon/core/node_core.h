@@ -60,6 +60,9 @@ class NodeCore {
   // What this node tells others.
   SyncMessage MakeSync();
   const NodeInfo& self() const;
+  // Whether calls of that process are to be answered. AlreadyExists: its node_id belongs to another
+  // live process, which started earlier; the message names both and the cure.
+  absl::Status CheckCaller(const NodeInfo& from) const;
 
   // For operators. An empty run_id means all runs.
   TopologySnapshot Topology(absl::Time now, absl::string_view run_id) const;

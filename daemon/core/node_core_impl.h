@@ -1,5 +1,6 @@
 // NodeCore::Impl: the state of a node and its parts, split over node_core.cc (events),
-// node_founding.cc (attach, what peers say of runs, start) and node_snapshots.cc. Core thread.
+// node_identity.cc (whose process speaks), node_founding.cc (attach, what peers say of runs, start)
+// and node_snapshots.cc. Core thread.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +28,7 @@ class NodeCore::Impl final : public StepContext {
   absl::Time next_deadline() const;
   SyncMessage MakeSync();
   const NodeInfo& self() const { return options_.self; }
+  absl::Status CheckCaller(const NodeInfo& from) const;
 
   TopologySnapshot Topology(absl::Time now, absl::string_view run_id) const;
   std::vector<ReplicaStatsSnapshot> Stats(absl::string_view run_id) const;
@@ -75,6 +77,7 @@ class NodeCore::Impl final : public StepContext {
   void On(const SyncReceived& event);
   void On(const SyncAnswered& event);
   void On(const SyncFailed& event);
+  void On(const SyncRefused& event);  // node_identity.cc
   void On(const ProbeAnswered& event);
   void On(const ProbeFailed& event);
   void On(const LinkReady& event);
@@ -93,17 +96,22 @@ class NodeCore::Impl final : public StepContext {
   void Warn(std::string text) { Emit(Log{LogLevel::kWarning, std::move(text)}); }
   void Inform(std::string text) { Emit(Log{LogLevel::kInfo, std::move(text)}); }
 
+  // node_identity.cc
+  void MergeSync(const SyncMessage& message, absl::string_view answered_at);
+  void MeetTwin(const SyncMessage& message);
+  void LoseIdentity(const std::string& reason);
+  bool SettleClaim(NodeId node, bool former_lives);
+  void BuryFormerSession(const NodeInfo& from);
+
   // node_founding.cc
   Run* FindRun(absl::string_view run_id) const;
   Run* FindRun(RunKey key) const;
   std::string LimitReached(const AttachRequested& event);
   bool HasLiveMember(const Run& run) const;
   void ForgetEndedRuns(bool all);
-  void MergeSync(const SyncMessage& message);
   void MergeRun(const NodeInfo& from, const RunState& state);
   Run* SettleRecord(const NodeInfo& from, const RunState& state);
   void MergeMembers(Run* run, const NodeInfo& from, const RunState& state);
-  void BuryFormerSession(const NodeInfo& from);
   void RefuseWaiting(Run* run, attach::ReplyCode code, const std::string& message);
   void RemoveLocal(AttachId attach);
   void TryStart(Run* run);
@@ -119,6 +127,7 @@ class NodeCore::Impl final : public StepContext {
 
   const NodeCoreOptions options_;
   SlotKeeper* const keeper_;
+  const absl::Time started_at_;
   absl::Time now_;
   Actions* actions_ = nullptr;  // of the Step that runs
 
@@ -136,6 +145,9 @@ class NodeCore::Impl final : public StepContext {
   uint64_t last_request_ = 0;
   uint64_t last_send_ = 0;
   uint64_t last_sync_ = 0;
+  NodeInfo twin_;               // a later process with this node_id, to be refused; session 0: none
+  bool identity_lost_ = false;  // a peer said so
+  bool ended_ = false;          // EndDaemon was emitted
   absl::Time next_run_tick_;
 };
 

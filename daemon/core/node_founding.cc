@@ -118,35 +118,6 @@ void NodeCore::Impl::On(const AttachRequested& event) {
 
 // --- what peers say ---
 
-void NodeCore::Impl::MergeSync(const SyncMessage& message) {
-  if (message.self.node_id == options_.self.node_id) return;
-  const Peer* known = membership_.Find(message.self.node_id);
-  const bool new_session = known != nullptr && known->info.session != message.self.session;
-  const bool in_order = membership_.Learn(now_, message);
-  Heard(message.self.node_id);
-  if (!in_order) return;
-  if (new_session) BuryFormerSession(message.self);
-  for (const RunState& state : message.runs) MergeRun(message.self, state);
-}
-
-// A daemon that comes back as another process has lost its trainers.
-void NodeCore::Impl::BuryFormerSession(const NodeInfo& from) {
-  for (auto& [name, run] : runs_) {
-    std::vector<ReplicaId> gone;
-    for (const auto& [replica, member] : run->members()) {
-      if (member.node == from.node_id && member.session != from.session) gone.push_back(replica);
-    }
-    for (ReplicaId replica : gone) {
-      if (run->started()) {
-        run->Find(replica)->info.state = ReplicaState::kDead;
-      } else {
-        run->Erase(replica);
-      }
-    }
-    run->reports().erase(from.node_id);
-  }
-}
-
 void NodeCore::Impl::MergeRun(const NodeInfo& from, const RunState& state) {
   Run* run = SettleRecord(from, state);
   if (run == nullptr) return;

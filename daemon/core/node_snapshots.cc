@@ -10,6 +10,7 @@ namespace weightmesh {
 SyncMessage NodeCore::Impl::MakeSync() {
   SyncMessage message;
   message.sequence = ++last_sync_;
+  message.uptime = now_ - started_at_;
   message.self = options_.self;
   for (const auto& [node, peer] : membership_.peers()) message.nodes.push_back(peer.info);
   for (const auto& [name, run] : runs_) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "daemon/core/ids.h"
 #include "daemon/core/run_config.h"
 
@@ -48,6 +49,7 @@ struct SyncMessage {
   NodeInfo self;
   uint64_t sequence =
       0;  // counts this process's messages, so that an overtaken one is known as such
+  absl::Duration uptime;  // of this process
   std::vector<NodeInfo> nodes;
   std::vector<RunState> runs;
 };

@@ -61,6 +61,7 @@ class Node::Impl final : public ActionHandler {
     self_.version = std::move(options.version);
     transport_ = std::move(options.transport);
     faults_ = transport_.faults;
+    on_end_ = std::move(options.on_end);
   }
   ~Impl() override { Stop(); }
 
@@ -89,6 +90,10 @@ class Node::Impl final : public ActionHandler {
   void Run(const Sync& action);
   void Run(const Probe& action);
   void Run(const Connect& action);
+  // The daemon itself.
+  void Run(const EndDaemon& action) {
+    if (on_end_) on_end_(action.reason);
+  }
   void Run(const Log& action);
 
   void Feed(const Event& event) { loop_->Feed(event); }
@@ -101,6 +106,7 @@ class Node::Impl final : public ActionHandler {
   NodeInfo self_;
   RemoteTransport transport_;
   const FaultTransport* faults_ = nullptr;  // data_plane_'s
+  std::function<void(std::string)> on_end_;
   HostDevice device_;
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<DataPlane> data_plane_;
@@ -192,6 +198,8 @@ void Node::Impl::Run(const Sync& action) {
                [this, address = action.address](absl::StatusOr<SyncMessage> answer) {
                  if (answer.ok()) {
                    PostEvent(SyncAnswered{address, *std::move(answer)});
+                 } else if (absl::IsAlreadyExists(answer.status())) {
+                   PostEvent(SyncRefused{address, std::string(answer.status().message())});
                  } else {
                    PostEvent(SyncFailed{address, std::string(answer.status().message())});
                  }

@@ -21,6 +21,9 @@ struct NodeOptions {
   NodeId node_id;
   std::string version;
   RemoteTransport transport;
+  // Called at most once, on the core's thread, when the daemon must not go on; it should be stopped
+  // soon. The reason names the thing and the cure.
+  std::function<void(std::string reason)> on_end;
 };
 
 class Node {

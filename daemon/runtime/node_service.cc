@@ -92,10 +92,13 @@ void NodeService::Config(Done<ConfigReport> done) {
 }
 
 void NodeService::OnSync(SyncMessage message, Done<SyncMessage> done) {
-  Ask<SyncMessage>(std::move(done), [this, message = std::move(message)] {
-    loop_->Feed(SyncReceived{message});
-    return loop_->core().MakeSync();
-  });
+  Ask<SyncMessage>(std::move(done),
+                   [this, message = std::move(message)]() -> absl::StatusOr<SyncMessage> {
+                     loop_->Feed(SyncReceived{message});
+                     if (absl::Status known = loop_->core().CheckCaller(message.self); !known.ok())
+                       return known;
+                     return loop_->core().MakeSync();
+                   });
 }
 
 void NodeService::OnProbe(NodeInfo, Done<NodeInfo> done) {
@@ -104,6 +107,7 @@ void NodeService::OnProbe(NodeInfo, Done<NodeInfo> done) {
 
 void NodeService::OnConnect(LinkOffer offer, Done<LinkOffer> done) {
   Ask<LinkOffer>(std::move(done), [this, offer]() -> absl::StatusOr<LinkOffer> {
+    if (absl::Status known = loop_->core().CheckCaller(offer.self); !known.ok()) return known;
     if (absl::Status linked = data_plane_->Link(offer); !linked.ok()) return linked;
     loop_->Feed(LinkReady{offer.self.node_id, offer.self.session});
     return data_plane_->OfferTo(offer.self.node_id);

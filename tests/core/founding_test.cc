@@ -302,6 +302,7 @@ TEST_F(FoundingTest, ARestartedDaemonHasLostItsWaitingTrainer) {
   restarted.self.session = 7;
   restarted.runs.clear();
   harness_.Step(SyncReceived{restarted});
+  harness_.Step(ProbeFailed{CoreHarness::NodeOf(1), "connection refused"});
   EXPECT_EQ(WaitingDigest(), ViewDigest({CoreHarness::ReplicaOf(0)}));
 }
 

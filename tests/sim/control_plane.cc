@@ -50,6 +50,9 @@ void ControlPlane::Sync(uint32_t node, const struct Sync& action) {
   call.serve = [this, callee, message, address = action.address]() -> Event {
     SimNode* const peer = world_->nodes[*callee];
     peer->Step(SyncReceived{*message});
+    if (absl::Status known = peer->core().CheckCaller(message->self); !known.ok()) {
+      return SyncRefused{address, std::string(known.message())};
+    }
     return SyncAnswered{address, peer->core().MakeSync()};
   };
   call.fail = [address = action.address](std::string reason) -> Event {

@@ -268,5 +268,34 @@ TEST(Failures, ARestartedNodeTakesPartInANewRun) {
   EXPECT_EQ(simulator.Audit(), "");
 }
 
+// A copied state directory: node 4 speaks as node 1, whose replica trains. It ends, and nobody
+// loses a pull by it.
+TEST(Failures, AClonedNodeEndsAndTheOriginalIsUndisturbed) {
+  SimOptions options = Mesh(5);
+  options.run.replicas_min = 4;
+  options.rounds = 200;
+  Simulator simulator(options);
+  for (uint32_t k = 0; k < 4; ++k) {
+    simulator.node(k).Start();
+    simulator.trainer(k).Start();
+  }
+  simulator.RunFor(absl::Milliseconds(1500));
+  simulator.node(4).PoseAs(1);
+  simulator.node(4).Start();
+  ASSERT_TRUE(simulator.RunUntil([&] { return !simulator.node(4).end_reason().empty(); },
+                                 absl::Seconds(30)));
+  EXPECT_NE(simulator.node(4).end_reason().find("delete node_id"), std::string::npos);
+  ASSERT_TRUE(simulator.RunToEnd());
+  EXPECT_EQ(simulator.Audit(), "");
+  for (uint32_t k = 0; k < 4; ++k) {
+    EXPECT_EQ(simulator.node(k).end_reason(), "") << k;
+    EXPECT_EQ(simulator.trainer(k).state(), TrainerState::kLeft) << k;
+    const ReplicaStatistics statistics = simulator.StatisticsOf(k);
+    EXPECT_EQ(statistics.pulls[static_cast<size_t>(Outcome::kArrived)],
+              options.rounds * options.segments)
+        << k;
+  }
+}
+
 }  // namespace
 }  // namespace weightmesh::sim

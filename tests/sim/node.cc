@@ -13,7 +13,12 @@ constexpr uint32_t kTimersAtOnceMax = 100;
 }  // namespace
 
 SimNode::SimNode(uint32_t index, World* world, DataPlane* data, ControlPlane* control)
-    : index_(index), world_(world), data_(data), control_(control), process_(&world->queue) {}
+    : index_(index),
+      world_(world),
+      data_(data),
+      control_(control),
+      identity_(index),
+      process_(&world->queue) {}
 
 void SimNode::Start() {
   process_.Start();
@@ -192,6 +197,11 @@ void SimNode::Run(const FreeArena& action) {
   arena->freed = true;
   arenas_.erase(action.attach);
   trainers_.erase(action.attach);
+}
+
+void SimNode::Run(const EndDaemon& action) {
+  end_reason_ = action.reason;
+  world_->queue.After(absl::ZeroDuration(), [this] { Kill(); });
 }
 
 // WEIGHTMESH_SIM_LOG=1 prints what the daemons say.

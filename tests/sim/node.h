@@ -34,13 +34,17 @@ class SimNode final : public SlotKeeper {
   SimNode(uint32_t index, World* world, DataPlane* data, ControlPlane* control);
 
   uint32_t index() const { return index_; }
-  NodeId id() const { return World::NodeIdOf(index_); }
+  NodeId id() const { return World::NodeIdOf(identity_); }
   SimProcess& process() { return process_; }
   // REQUIRES: the process is up.
   NodeCore& core() { return *core_; }
 
   // A new process of the daemon, with a fresh session.
   void Start();
+  // The next process has the node_id of another node: its state directory was copied.
+  void PoseAs(uint32_t index) { identity_ = index; }
+  // Why the core asked its daemon to end; empty if it did not.
+  const std::string& end_reason() const { return end_reason_; }
   // SIGKILL: links break, trainers notice.
   void Kill();
   void Stop() { process_.Stop(); }
@@ -78,6 +82,7 @@ class SimNode final : public SlotKeeper {
   void Run(const Sync& action) { control_->Sync(index_, action); }
   void Run(const Probe& action) { control_->Probe(index_, action); }
   void Run(const Connect& action) { control_->Connect(index_, action); }
+  void Run(const EndDaemon& action);
   void Run(const Log& action);
   AttachedTrainer* Trainer(AttachId attach) const;
   void CheckDeliver(const Deliver& action) const;
@@ -88,6 +93,8 @@ class SimNode final : public SlotKeeper {
   World* const world_;
   DataPlane* const data_;
   ControlPlane* const control_;
+  uint32_t identity_;  // whose node_id it has: its own, as a rule
+  std::string end_reason_;
   SimProcess process_;
   std::unique_ptr<NodeCore> core_;
   std::map<AttachId, AttachedTrainer*> trainers_;

@@ -1,0 +1,116 @@
+// Whose process speaks: restarted daemons, and two live processes with one node_id (a state
+// directory that was copied, as with a cloned disk), of which the later one is refused.
+//
+// A process that speaks as a known node is believed once that one's own process is known to be
+// gone: it is silent, another one answers at its address, or a probe of it fails. Whoever is
+// refused ends, unless a run that it takes part in would lose by it.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/core/node_core_impl.h"
+
+namespace weightmesh {
+namespace {
+
+constexpr absl::Duration kClaimProbeTimeout = absl::Seconds(1);
+
+std::string DescribeTwin(const NodeInfo& stays, const NodeInfo& goes) {
+  return absl::StrCat("node_id ", stays.node_id.ToString(), " belongs to the daemon at ",
+                      stays.control_address, ", which started earlier and is alive; the one at ",
+                      goes.control_address,
+                      " runs on a copy of its state directory: stop it, delete node_id there, and "
+                      "start it again");
+}
+
+}  // namespace
+
+void NodeCore::Impl::MergeSync(const SyncMessage& message, absl::string_view answered_at) {
+  if (message.self.node_id == options_.self.node_id) return MeetTwin(message);
+  const Admission admission = membership_.Admit(now_, message, answered_at);
+  if (admission == Admission::kRefused) return;
+  if (admission == Admission::kContested) {
+    return membership_.ProbeNow(now_, message.self.node_id, kClaimProbeTimeout, actions_);
+  }
+  const bool in_order = membership_.Learn(now_, message);
+  Heard(message.self.node_id);
+  if (!in_order) return;
+  if (admission == Admission::kSuccessor) BuryFormerSession(message.self);
+  for (const RunState& state : message.runs) MergeRun(message.self, state);
+}
+
+// This node's own id: from this process itself, by way of a seed, or from another one.
+void NodeCore::Impl::MeetTwin(const SyncMessage& message) {
+  const NodeInfo& twin = message.self;
+  if (twin.session == options_.self.session || twin.session == twin_.session) return;
+  if (!StartedLater(twin, now_ - message.uptime, options_.self, started_at_)) {
+    return LoseIdentity(DescribeTwin(twin, options_.self));
+  }
+  twin_ = twin;
+  Warn(absl::StrCat(DescribeTwin(options_.self, twin), "; it is refused"));
+}
+
+void NodeCore::Impl::On(const SyncRefused& event) {
+  membership_.SyncFailed(now_, event.address);  // which answered: it is not silent
+  LoseIdentity(event.reason);
+}
+
+// One peer's word ends no training: a daemon with active replicas goes on, cut off from that peer.
+void NodeCore::Impl::LoseIdentity(const std::string& reason) {
+  const bool active = std::any_of(locals_.begin(), locals_.end(), [](const auto& entry) {
+    return entry.second->state() == ReplicaState::kActive && !entry.second->gone();
+  });
+  if (!active) {
+    if (!ended_) Emit(EndDaemon{reason});
+    ended_ = true;
+  } else if (!identity_lost_) {
+    Warn(absl::StrCat(reason, "; this daemon goes on until its trainers have ended"));
+  }
+  identity_lost_ = true;
+}
+
+// The probe of a node that another process claims to be has ended; false if nobody does.
+bool NodeCore::Impl::SettleClaim(NodeId node, bool former_lives) {
+  const auto settled = membership_.Settle(now_, node, former_lives);
+  if (!settled.has_value()) return false;
+  const NodeInfo& stays = membership_.Find(node)->info;
+  if (former_lives) Warn(absl::StrCat(DescribeTwin(stays, settled->gone), "; it is refused"));
+  if (!settled->replaced) return true;
+  Heard(node);
+  BuryFormerSession(stays);
+  return true;
+}
+
+absl::Status NodeCore::Impl::CheckCaller(const NodeInfo& from) const {
+  if (from.node_id == options_.self.node_id) {
+    if (from.session == options_.self.session || from.session != twin_.session) {
+      return absl::OkStatus();
+    }
+    return absl::AlreadyExistsError(DescribeTwin(options_.self, from));
+  }
+  const Peer* peer = membership_.Find(from.node_id);
+  if (peer == nullptr || peer->info.session == from.session) return absl::OkStatus();
+  if (peer->refused.session == from.session) {
+    return absl::AlreadyExistsError(DescribeTwin(peer->info, from));
+  }
+  return absl::OkStatus();
+}
+
+// A daemon that comes back as another process has lost its trainers.
+void NodeCore::Impl::BuryFormerSession(const NodeInfo& from) {
+  for (auto& [name, run] : runs_) {
+    std::vector<ReplicaId> gone;
+    for (const auto& [replica, member] : run->members()) {
+      if (member.node == from.node_id && member.session != from.session) gone.push_back(replica);
+    }
+    for (ReplicaId replica : gone) {
+      if (run->started()) {
+        run->Find(replica)->info.state = ReplicaState::kDead;
+      } else {
+        run->Erase(replica);
+      }
+    }
+    run->reports().erase(from.node_id);
+  }
+}
+
+}  // namespace weightmesh
