@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "daemon/control/link_offer.h"
+#include "daemon/control/schema_part.h"
 #include "daemon/core/run_config.h"
 #include "daemon/core/sync_message.h"
 #include "proto/weightmesh/v1/peer.pb.h"
@@ -30,6 +31,9 @@ v1::ReplicaInfo ToProto(const ReplicaInfo& replica);
 v1::SyncMessage ToProto(const SyncMessage& message);
 v1::ConnectRequest ToConnectRequest(const LinkOffer& offer);
 v1::ConnectReply ToConnectReply(const LinkOffer& offer);
+// With protocol_version set to ours.
+v1::SchemaRequest ToProto(const SchemaQuery& query);
+v1::SchemaPart ToProto(const SchemaPart& part);
 
 absl::StatusOr<NodeInfo> FromProto(const v1::NodeInfo& proto);
 absl::StatusOr<RunConfig> FromProto(const v1::RunConfig& proto);
@@ -40,5 +44,8 @@ absl::StatusOr<RunState> FromProto(const v1::RunState& proto);
 absl::StatusOr<SyncMessage> FromProto(const v1::SyncMessage& proto);
 absl::StatusOr<LinkOffer> FromProto(const v1::ConnectRequest& proto);
 absl::StatusOr<LinkOffer> FromProto(const v1::ConnectReply& proto);
+absl::StatusOr<SchemaQuery> FromProto(const v1::SchemaRequest& proto);
+// The data types are checked; whether the parts make a schema is for daemon/mem/schema.h to say.
+absl::StatusOr<SchemaPart> FromProto(const v1::SchemaPart& proto);
 
 }  // namespace weightmesh

@@ -265,4 +265,35 @@ absl::StatusOr<LinkOffer> FromProto(const v1::ConnectReply& proto) {
   return OfferFromProto(proto, "ConnectReply");
 }
 
+absl::StatusOr<SchemaQuery> FromProto(const v1::SchemaRequest& proto) {
+  SchemaQuery query;
+  absl::StatusOr<NodeInfo> self = FromProto(proto.self());
+  if (!self.ok()) return Within(self.status(), "SchemaRequest.self");
+  query.self = *std::move(self);
+  absl::Status status = CheckText("run_id", proto.run_id(), kRunIdInSyncBytesMax);
+  if (!status.ok()) return Within(status, "SchemaRequest");
+  query.run_id = proto.run_id();
+  query.digest = DigestFromProto(proto.schema_digest());
+  query.first_tensor = proto.first_tensor();
+  query.first_bound = proto.first_bound();
+  return query;
+}
+
+absl::StatusOr<SchemaPart> FromProto(const v1::SchemaPart& proto) {
+  SchemaPart part;
+  for (int k = 0; k < proto.tensors_size(); ++k) {
+    const v1::SchemaTensor& row = proto.tensors(k);
+    if (row.data_type() != static_cast<uint32_t>(attach::DataType::kFp32)) {
+      return Wrong("SchemaPart.tensors[", k, "].data_type is ", row.data_type(),
+                   "; this daemon knows 1");
+    }
+    part.tensors.push_back(attach::Tensor{
+        row.name(), attach::DataType::kFp32, {row.shape().begin(), row.shape().end()}});
+  }
+  part.bounds.assign(proto.segment_bounds().begin(), proto.segment_bounds().end());
+  part.tensors_count = proto.tensors_count();
+  part.bounds_count = proto.bounds_count();
+  return part;
+}
+
 }  // namespace weightmesh

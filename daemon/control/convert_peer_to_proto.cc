@@ -89,6 +89,31 @@ v1::ConnectRequest ToConnectRequest(const LinkOffer& offer) {
   return proto;
 }
 
+v1::SchemaRequest ToProto(const SchemaQuery& query) {
+  v1::SchemaRequest proto;
+  proto.set_protocol_version(kPeerProtocolVersion);
+  *proto.mutable_self() = ToProto(query.self);
+  proto.set_run_id(query.run_id);
+  *proto.mutable_schema_digest() = ToProto(query.digest);
+  proto.set_first_tensor(query.first_tensor);
+  proto.set_first_bound(query.first_bound);
+  return proto;
+}
+
+v1::SchemaPart ToProto(const SchemaPart& part) {
+  v1::SchemaPart proto;
+  for (const attach::Tensor& tensor : part.tensors) {
+    v1::SchemaTensor& row = *proto.add_tensors();
+    row.set_name(tensor.name);
+    row.set_data_type(static_cast<uint32_t>(tensor.data_type));
+    row.mutable_shape()->Assign(tensor.shape.begin(), tensor.shape.end());
+  }
+  proto.mutable_segment_bounds()->Assign(part.bounds.begin(), part.bounds.end());
+  proto.set_tensors_count(part.tensors_count);
+  proto.set_bounds_count(part.bounds_count);
+  return proto;
+}
+
 v1::ConnectReply ToConnectReply(const LinkOffer& offer) {
   return OfferToProto<v1::ConnectReply>(offer);
 }

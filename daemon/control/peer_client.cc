@@ -187,4 +187,14 @@ void PeerClient::Connect(absl::string_view address, const LinkOffer& offer, absl
       [](const v1::ConnectReply& answer) { return FromProto(answer); }, std::move(done));
 }
 
+void PeerClient::GetSchema(absl::string_view address, const SchemaQuery& query,
+                           absl::Duration timeout, Done<SchemaPart> done) {
+  impl_->Make<SchemaPart, v1::SchemaRequest, v1::SchemaPart>(
+      "GetSchema", address, ToProto(query), timeout,
+      [](Stub* stub, auto* call, auto ended) {
+        stub->async()->GetSchema(&call->context, &call->request, &call->response, std::move(ended));
+      },
+      [](const v1::SchemaPart& answer) { return FromProto(answer); }, std::move(done));
+}
+
 }  // namespace weightmesh

@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "daemon/control/link_offer.h"
+#include "daemon/control/schema_part.h"
 #include "daemon/core/sync_message.h"
 
 namespace weightmesh {
@@ -41,6 +42,9 @@ class PeerClient {
              Done<NodeInfo> done);
   void Connect(absl::string_view address, const LinkOffer& offer, absl::Duration timeout,
                Done<LinkOffer> done);
+  // NotFound: that daemon has no such schema; Unimplemented: it is of an older release.
+  void GetSchema(absl::string_view address, const SchemaQuery& query, absl::Duration timeout,
+                 Done<SchemaPart> done);
 
  private:
   class Impl;

@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "daemon/control/link_offer.h"
+#include "daemon/control/schema_part.h"
 #include "daemon/core/sync_message.h"
 
 namespace weightmesh {
@@ -20,14 +21,16 @@ class PeerHandler {
 
   virtual ~PeerHandler() = default;
 
-  // Answered with this node's own sync, the message taken in. AlreadyExists: the sender's node_id is
-  // another live process's.
+  // Answered with this node's own sync, the message taken in. AlreadyExists: the sender's node_id
+  // is another live process's.
   virtual void OnSync(SyncMessage message, Done<SyncMessage> done) = 0;
   // Answered with this node's own identity.
   virtual void OnProbe(NodeInfo peer, Done<NodeInfo> done) = 0;
   // Answered with this node's own offer. FailedPrecondition when the kinds of transport differ;
   // AlreadyExists as for OnSync.
   virtual void OnConnect(LinkOffer offer, Done<LinkOffer> done) = 0;
+  // Answered with a part of a schema. NotFound: no replica here has it.
+  virtual void OnGetSchema(SchemaQuery query, Done<SchemaPart> done) = 0;
 };
 
 }  // namespace weightmesh

@@ -88,6 +88,23 @@ class PeerServiceImpl final : public v1::PeerService::CallbackService {
     return reply->reactor();
   }
 
+  grpc::ServerUnaryReactor* GetSchema(grpc::CallbackServerContext*,
+                                      const v1::SchemaRequest* request,
+                                      v1::SchemaPart* response) override {
+    const auto reply = std::make_shared<UnaryReply<v1::SchemaPart>>(response);
+    if (absl::Status version = CheckVersion(*request); !version.ok()) {
+      reply->Fail(version);
+    } else if (absl::StatusOr<SchemaQuery> query = FromProto(*request); !query.ok()) {
+      reply->Fail(query.status());
+    } else {
+      handler_->OnGetSchema(*std::move(query), [reply](absl::StatusOr<SchemaPart> part) {
+        if (!part.ok()) return reply->Fail(part.status());
+        reply->Send(ToProto(*part));
+      });
+    }
+    return reply->reactor();
+  }
+
  private:
   PeerHandler* const handler_;
 };

@@ -27,6 +27,10 @@ struct RefuseAttach {
   AttachId attach{};
   attach::ReplyCode code{};
   std::string message;
+  // When the schema differs from the run's: that one's digest, and the control addresses of daemons
+  // which host a replica with it. The trainer should be told how it differs.
+  Digest schema_digest = {};
+  std::vector<std::string> schema_hosts = {};
 };
 struct ReportProgress {
   AttachId attach{};

@@ -112,7 +112,8 @@ class NodeCore::Impl final : public StepContext {
   void MergeRun(const NodeInfo& from, const RunState& state);
   Run* SettleRecord(const NodeInfo& from, const RunState& state);
   void MergeMembers(Run* run, const NodeInfo& from, const RunState& state);
-  void RefuseWaiting(Run* run, attach::ReplyCode code, const std::string& message);
+  void RefuseWaiting(Run* run, RefuseAttach refusal);
+  std::vector<std::string> HostsOf(const Run& run) const;
   void RemoveLocal(AttachId attach);
   void TryStart(Run* run);
   bool AllAgree(const Run& run, const std::vector<ReplicaId>& waiting) const;

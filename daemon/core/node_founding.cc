@@ -18,6 +18,8 @@ constexpr absl::Duration kRunTick = absl::Milliseconds(250);
 constexpr absl::Duration kLinkWait = absl::Seconds(5);
 // How long an ended run can still be asked for its statistics.
 constexpr absl::Duration kEndedRunKept = absl::Minutes(10);
+// Daemons that are named to be asked for a run's schema.
+constexpr size_t kSchemaHostsMax = 3;
 
 }  // namespace
 
@@ -72,10 +74,18 @@ void NodeCore::Impl::On(const AttachRequested& event) {
         std::any_of(locals_.begin(), locals_.end(),
                     [run](const auto& entry) { return &entry.second->run() == run; });
     if (HasLiveMember(*run) || run->started() || attached_here) {
-      return refuse(attach::ReplyCode::kMismatch,
-                    absl::StrCat("replica ", event.replica_name, " does not fit run ", event.run_id,
-                                 ": ", DescribeDifference(event.founding, run->founding()),
-                                 "; make it equal on all replicas, or use another run_id"));
+      RefuseAttach refusal;
+      refusal.attach = event.attach;
+      refusal.code = attach::ReplyCode::kMismatch;
+      refusal.message =
+          absl::StrCat("replica ", event.replica_name, " does not fit run ", event.run_id, ": ",
+                       DescribeDifference(event.founding, run->founding()),
+                       "; make it equal on all replicas, or use another run_id");
+      if (event.founding.schema_digest != run->founding().schema_digest) {
+        refusal.schema_digest = run->founding().schema_digest;
+        refusal.schema_hosts = HostsOf(*run);
+      }
+      return Emit(std::move(refusal));
     }
     runs_.erase(event.run_id);
     run = nullptr;
@@ -154,10 +164,16 @@ Run* NodeCore::Impl::SettleRecord(const NodeInfo& from, const RunState& state) {
         run->started() || (!state.started && HasLiveMember(*run) && run->digest() < theirs);
     if (ours_wins) return nullptr;
     const std::string difference = DescribeDifference(run->founding(), state.founding);
-    RefuseWaiting(
-        run, attach::ReplyCode::kMismatch,
+    RefuseAttach refusal;
+    refusal.code = attach::ReplyCode::kMismatch;
+    refusal.message =
         absl::StrCat("run ", state.run_id, " was founded otherwise through ", from.control_address,
-                     ": ", difference, "; make it equal on all replicas, or use another run_id"));
+                     ": ", difference, "; make it equal on all replicas, or use another run_id");
+    if (run->founding().schema_digest != state.founding.schema_digest) {
+      refusal.schema_digest = state.founding.schema_digest;
+      refusal.schema_hosts = {from.control_address};
+    }
+    RefuseWaiting(run, std::move(refusal));
     runs_.erase(state.run_id);
   }
   if (runs_.size() >= options_.runs_max) ForgetEndedRuns(/*all=*/true);
@@ -217,13 +233,27 @@ void NodeCore::Impl::MergeMembers(Run* run, const NodeInfo& from, const RunState
   }
 }
 
-void NodeCore::Impl::RefuseWaiting(Run* run, attach::ReplyCode code, const std::string& message) {
+// Control addresses of some daemons with live replicas of the run, this one left out.
+std::vector<std::string> NodeCore::Impl::HostsOf(const Run& run) const {
+  std::set<NodeId> nodes;
+  std::vector<std::string> addresses;
+  for (const auto& [replica, member] : run.members()) {
+    const Peer* peer = membership_.Find(member.node);
+    if (peer == nullptr || !IsReachable(member) || !nodes.insert(member.node).second) continue;
+    addresses.push_back(peer->info.control_address);
+    if (addresses.size() >= kSchemaHostsMax) break;
+  }
+  return addresses;
+}
+
+void NodeCore::Impl::RefuseWaiting(Run* run, RefuseAttach refusal) {
   std::vector<AttachId> refused;
   for (const auto& [attach, local] : locals_) {
     if (&local->run() == run) refused.push_back(attach);
   }
   for (AttachId attach : refused) {
-    if (!locals_[attach]->gone()) Emit(RefuseAttach{attach, code, message});
+    refusal.attach = attach;
+    if (!locals_[attach]->gone()) Emit(refusal);
     RemoveLocal(attach);
   }
 }

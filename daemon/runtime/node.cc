@@ -96,6 +96,9 @@ class Node::Impl final : public ActionHandler {
   }
   void Run(const Log& action);
 
+  void AskForSchema(const std::string& address, SchemaQuery query, absl::Duration timeout,
+                    std::function<void(absl::StatusOr<SchemaPart>)> done);
+
   void Feed(const Event& event) { loop_->Feed(event); }
   // Feeds `event` on the core's thread, unless the node is stopping.
   void PostEvent(Event event) {
@@ -145,7 +148,8 @@ absl::Status Node::Impl::Start() {
   }
   trainers_ = std::make_unique<Trainers>(attach_options, SchemaLimitsOf(config_.limits()),
                                          ArenaLimitOf(config_.limits()), &device_, executor_.get(),
-                                         data_plane_.get(), feed);
+                                         data_plane_.get(), feed,
+                                         [this](auto&&... asked) { AskForSchema(asked...); });
   peers_ = std::make_unique<PeerClient>(PeerClientOptions{});
   absl::StatusOr<std::unique_ptr<CoreLoop>> loop =
       CoreLoop::Create(CoreOptions(config_, self_), trainers_.get(), executor_.get(), this);
@@ -204,6 +208,15 @@ void Node::Impl::Run(const Sync& action) {
                    PostEvent(SyncFailed{address, std::string(answer.status().message())});
                  }
                });
+}
+
+void Node::Impl::AskForSchema(const std::string& address, SchemaQuery query, absl::Duration timeout,
+                              std::function<void(absl::StatusOr<SchemaPart>)> done) {
+  query.self = self_;
+  peers_->GetSchema(address, query, timeout,
+                    [this, done = std::move(done)](absl::StatusOr<SchemaPart> part) {
+                      executor_->Post([done, part = std::move(part)] { done(part); });
+                    });
 }
 
 void Node::Impl::Run(const Probe& action) {

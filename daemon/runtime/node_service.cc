@@ -114,4 +114,8 @@ void NodeService::OnConnect(LinkOffer offer, Done<LinkOffer> done) {
   });
 }
 
+void NodeService::OnGetSchema(SchemaQuery query, Done<SchemaPart> done) {
+  Ask<SchemaPart>(std::move(done), [this, query] { return trainers_->SchemaPartFor(query); });
+}
+
 }  // namespace weightmesh

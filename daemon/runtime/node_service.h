@@ -41,6 +41,7 @@ class NodeService final : public MeshSource, public PeerHandler {
   void OnSync(SyncMessage message, Done<SyncMessage> done) override;
   void OnProbe(NodeInfo peer, Done<NodeInfo> done) override;
   void OnConnect(LinkOffer offer, Done<LinkOffer> done) override;
+  void OnGetSchema(SchemaQuery query, Done<SchemaPart> done) override;
 
  private:
   template <typename T>

@@ -19,17 +19,22 @@ attach::ReplyCode ReplyCodeOf(const absl::Status& status) {
 
 // Replicas that ended and whose last scalars are kept.
 constexpr size_t kLastScalarsMax = 1024;
+// How long a refusal waits for the run's schema from another daemon, and how many do so at once;
+// beyond that only the digests are named.
+constexpr absl::Duration kSchemaWait = absl::Seconds(3);
+constexpr size_t kComparingMax = 8;
 
 }  // namespace
 
 Trainers::Trainers(AttachServerOptions options, SchemaLimits limits, ArenaLimit arena_limit,
                    Device* device, Executor* executor, DataPlane* data_plane,
-                   std::function<void(const Event&)> feed)
+                   std::function<void(const Event&)> feed, AskSchema ask_schema)
     : limits_(limits),
       device_(device),
       executor_(executor),
       data_plane_(data_plane),
       feed_(std::move(feed)),
+      ask_schema_(std::move(ask_schema)),
       budget_(std::move(arena_limit)),
       server_(std::make_unique<AttachServer>(std::move(options), executor, this)) {}
 
@@ -106,6 +111,7 @@ void Trainers::OnLeave(AttachId id) {
 void Trainers::OnClosed(AttachId id, absl::string_view reason) {
   spdlog::debug("trainer {} closed its attachment: {}", Value(id), std::string(reason));
   admitted_.erase(id);
+  comparing_.erase(id);
   const auto port = ports_.find(id);
   if (port != ports_.end()) {
     executor_->Unwatch(port->second->daemon_doorbell());
@@ -122,9 +128,51 @@ void Trainers::Run(const AdmitReplica& action) { admitted_[action.attach] = acti
 
 void Trainers::Run(const RefuseAttach& action) {
   const bool mismatch = action.code == attach::ReplyCode::kMismatch;
-  Refuse(action.attach, action.code,
-         absl::StrCat(action.message, mismatch ? SchemaDifference(action.attach) : ""));
+  const std::string difference = mismatch ? SchemaDifference(action.attach) : "";
+  if (difference.empty() && !action.schema_hosts.empty() && comparing_.size() < kComparingMax) {
+    RefuseAfterComparing(action);
+  } else {
+    Refuse(action.attach, action.code, absl::StrCat(action.message, difference));
+  }
   DropPort(action.attach);
+}
+
+// No trainer of the run is here to compare with: a daemon that has one is asked.
+void Trainers::RefuseAfterComparing(RefuseAttach action) {
+  const auto model = models_.find(action.attach);
+  if (model == models_.end()) return;  // it has gone
+  SchemaFetchOptions options;
+  options.ask = ask_schema_;
+  options.now = [] { return Executor::Now(); };
+  options.addresses = action.schema_hosts;
+  options.run_id = model->second.run_id;
+  options.digest = action.schema_digest;
+  options.limits = limits_;
+  options.timeout = kSchemaWait;
+  comparing_.insert(action.attach);
+  FetchSchema(
+      std::move(options), [this, action = std::move(action), own = std::move(model->second.schema)](
+                              const absl::StatusOr<Schema>& in_the_run) {
+        if (comparing_.erase(action.attach) == 0) return;  // it has gone meanwhile
+        std::string difference;
+        if (in_the_run.ok()) {
+          difference = absl::StrCat("; ", DescribeSchemaDifference(own, *in_the_run));
+        } else {
+          spdlog::info("the schema {} cannot be compared: {}", action.schema_digest.ToString(),
+                       std::string(in_the_run.status().message()));
+        }
+        Refuse(action.attach, action.code, absl::StrCat(action.message, difference));
+      });
+}
+
+absl::StatusOr<SchemaPart> Trainers::SchemaPartFor(const SchemaQuery& query) const {
+  for (const auto& [id, model] : models_) {
+    if (model.run_id == query.run_id && model.schema.digest == query.digest) {
+      return SchemaPartOf(model.schema, query.first_tensor, query.first_bound);
+    }
+  }
+  return absl::NotFoundError(
+      absl::StrCat("no trainer of run '", query.run_id, "' with that schema is attached here"));
 }
 
 void Trainers::Run(const ReportProgress& action) {

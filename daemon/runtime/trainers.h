@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,15 +19,17 @@
 #include "daemon/runtime/attach_server.h"
 #include "daemon/runtime/data_plane.h"
 #include "daemon/runtime/executor.h"
+#include "daemon/runtime/schema_fetch.h"
 #include "daemon/runtime/trainer_port.h"
 
 namespace weightmesh {
 
 class Trainers final : public AttachHandler, public SlotKeeper {
  public:
-  // Pointers must outlive this. `feed` takes events for the core.
+  // Pointers must outlive this. `feed` takes events for the core; `ask_schema` asks other daemons.
   Trainers(AttachServerOptions options, SchemaLimits limits, ArenaLimit arena_limit, Device* device,
-           Executor* executor, DataPlane* data_plane, std::function<void(const Event&)> feed);
+           Executor* executor, DataPlane* data_plane, std::function<void(const Event&)> feed,
+           AskSchema ask_schema);
   ~Trainers() override;
 
   // Begins to listen; errors as AttachServer::Start.
@@ -49,6 +52,9 @@ class Trainers final : public AttachHandler, public SlotKeeper {
   // What its trainer has reported; empty once its arena is freed.
   std::vector<std::pair<std::string, double>> Scalars(AttachId attach) const;
 
+  // A part of the schema of that digest. NotFound: no attached trainer has it.
+  absl::StatusOr<SchemaPart> SchemaPartFor(const SchemaQuery& query) const;
+
   // AttachHandler.
   void OnAttach(AttachId id, attach::AttachRequest request) override;
   void OnLeave(AttachId id) override;
@@ -65,6 +71,7 @@ class Trainers final : public AttachHandler, public SlotKeeper {
   // For a refused attach: the first tensor that differs from another trainer's of the run, as
   // "; tensor 3 is …"; empty when there is none here to compare with.
   std::string SchemaDifference(AttachId id) const;
+  void RefuseAfterComparing(RefuseAttach action);
   void OnDoorbell(AttachId id);
   void DropPort(AttachId id);
 
@@ -73,6 +80,7 @@ class Trainers final : public AttachHandler, public SlotKeeper {
   Executor* const executor_;
   DataPlane* const data_plane_;
   const std::function<void(const Event&)> feed_;
+  const AskSchema ask_schema_;
   ArenaBudget budget_;
   std::unique_ptr<AttachServer> server_;
   struct Model {
@@ -81,6 +89,7 @@ class Trainers final : public AttachHandler, public SlotKeeper {
   };
   std::map<AttachId, Model> models_;        // of all attached
   std::map<AttachId, ReplicaId> admitted_;  // and not started yet
+  std::set<AttachId> comparing_;            // to be refused once another daemon's schema is here
   std::map<AttachId, std::unique_ptr<TrainerPort>> ports_;
   // Last numbers of replicas whose arena is gone.
   std::map<AttachId, std::vector<std::pair<std::string, double>>> last_scalars_;

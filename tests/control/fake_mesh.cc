@@ -61,4 +61,18 @@ void FakePeerHandler::OnConnect(LinkOffer offer, Done<LinkOffer> done) {
   done(offer);
 }
 
+void FakePeerHandler::OnGetSchema(SchemaQuery query, Done<SchemaPart> done) {
+  if (query.digest != Digest{1, 2}) return done(absl::NotFoundError("no such schema"));
+  SchemaPart part;
+  part.tensors_count = 2;
+  part.bounds_count = 2;
+  if (query.first_tensor == 0) {
+    part.tensors = {{"scalar\xff", attach::DataType::kFp32, {}}};  // any bytes
+  } else {
+    part.tensors = {{query.run_id, attach::DataType::kFp32, {3, uint64_t{1} << 40}}};
+    part.bounds = {0, 9 + query.first_bound};
+  }
+  done(part);
+}
+
 }  // namespace weightmesh::testing

@@ -31,6 +31,8 @@ class FakePeerHandler : public PeerHandler {
   void OnSync(SyncMessage message, Done<SyncMessage> done) override;
   void OnProbe(NodeInfo peer, Done<NodeInfo> done) override;
   void OnConnect(LinkOffer offer, Done<LinkOffer> done) override;
+  // Has the schema of digest (1, 2) only: two tensors, told one at a time.
+  void OnGetSchema(SchemaQuery query, Done<SchemaPart> done) override;
 };
 
 }  // namespace weightmesh::testing

@@ -58,6 +58,37 @@ TEST(PeerClient, AsksAndReadsAllThree) {
   EXPECT_EQ(offer->transport_address, testing::SampleOffer().transport_address);
 }
 
+TEST(PeerClient, AsksForASchemaInParts) {
+  testing::FakePeerHandler handler;
+  const auto server = StartServer(&handler);
+  PeerClient client({});
+  SchemaQuery query;
+  query.self = testing::SampleNode(0);
+  query.run_id = "letters";
+  query.digest = Digest{1, 2};
+  const auto ask = [&] {
+    return testing::Await<SchemaPart>(
+        [&](auto done) { client.GetSchema(server->address(), query, kTimeout, std::move(done)); });
+  };
+  const auto first = ask();
+  ASSERT_TRUE(first.ok()) << first.status();
+  ASSERT_EQ(first->tensors.size(), 1u);
+  EXPECT_EQ(first->tensors[0].name, "scalar\xff");
+  EXPECT_TRUE(first->tensors[0].shape.empty());
+  EXPECT_EQ(first->tensors_count, 2u);
+  query.first_tensor = 1;
+  query.first_bound = 5;
+  const auto second = ask();
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_EQ(second->tensors[0].name, "letters");
+  EXPECT_EQ(second->tensors[0].shape, (std::vector<uint64_t>{3, uint64_t{1} << 40}));
+  EXPECT_EQ(second->bounds, (std::vector<uint64_t>{0, 14}));
+  query.digest = Digest{3, 4};
+  EXPECT_EQ(ask().status().code(), absl::StatusCode::kNotFound);
+  query.run_id.clear();
+  EXPECT_EQ(ask().status().code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST(PeerClient, ADeadPortFailsFastAndByName) {
   testing::FakePeerHandler handler;
   auto server = StartServer(&handler);
