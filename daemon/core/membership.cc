@@ -35,8 +35,8 @@ const Peer* Membership::Find(NodeId node) const {
   return found == peers_.end() ? nullptr : &found->second;
 }
 
-absl::Duration Membership::sync_timeout() const {
-  return std::max(kSyncTimeoutMin, 2 * options_.sync_interval);
+absl::Duration SyncTimeout(absl::Duration sync_interval) {
+  return std::max(kSyncTimeoutMin, 2 * sync_interval);
 }
 
 Admission Membership::Admit(absl::Time now, const SyncMessage& message,
@@ -237,7 +237,7 @@ void Membership::Tick(absl::Time now, Actions* actions) {
     peer.sync_open = true;
     peer.synced_at = now;
     peer.next_sync = now + options_.sync_interval;
-    actions->push_back(Sync{peer.info.control_address, sync_timeout()});
+    actions->push_back(Sync{peer.info.control_address, SyncTimeout(options_.sync_interval)});
   }
   for (Seed& seed : seeds_) {
     if (seed.is_self || seed.open || now < seed.next_try) continue;
@@ -249,7 +249,7 @@ void Membership::Tick(absl::Time now, Actions* actions) {
                          });
     if (covered) continue;
     seed.open = true;
-    actions->push_back(Sync{seed.address, sync_timeout()});
+    actions->push_back(Sync{seed.address, SyncTimeout(options_.sync_interval)});
   }
   ScheduleTick(now);
 }

@@ -59,6 +59,9 @@ enum class Admission {
   kRefused,    // the known one lives, and started earlier
 };
 
+// How long a daemon may take to answer a sync before it is silent: above every interval.
+absl::Duration SyncTimeout(absl::Duration sync_interval);
+
 struct MembershipOptions {
   NodeInfo self;
   std::vector<std::string> seeds;
@@ -131,7 +134,6 @@ class Membership {
 
   void LearnNode(absl::Time now, const NodeInfo& info, bool first_hand);
   void ScheduleTick(absl::Time now);
-  absl::Duration sync_timeout() const;
 
   const MembershipOptions options_;
   std::map<NodeId, Peer> peers_;

@@ -23,7 +23,21 @@ absl::Status ValidateRunConfig(const RunConfig& config) {
         absl::StrCat("RunConfig.replicas_min is ", config.replicas_min,
                      "; it must be between 1 and ", kReplicasPerRunMax));
   }
-  return absl::OkStatus();
+  return CheckDerivedTimes(DeriveTimes(config, absl::ZeroDuration()));
+}
+
+absl::Status CheckDerivedTimes(const DerivedTimes& times) {
+  const auto check = [&](const char* name, absl::Duration time) {
+    if (time > absl::ZeroDuration() && time <= times.round_deadline) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, " is ", absl::FormatDuration(time),
+                     "; it must be above 0 and at most round_deadline, ",
+                     absl::FormatDuration(times.round_deadline)));
+  };
+  absl::Status status = check("probe_timeout", times.probe_timeout);
+  status.Update(check("overlap_grace", times.overlap_grace));
+  status.Update(check("publish_wait", times.publish_wait));
+  return status;
 }
 
 Digest FoundingDigest(const FoundingRecord& record) {

@@ -66,4 +66,7 @@ struct DerivedTimes {
 // `median_round` zero: not measured yet.
 DerivedTimes DeriveTimes(const RunConfig& config, absl::Duration median_round);
 
+// Whether no derived time is zero or beyond the deadline that it serves; InvalidArgument names it.
+absl::Status CheckDerivedTimes(const DerivedTimes& times);
+
 }  // namespace weightmesh

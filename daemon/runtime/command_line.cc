@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "daemon/runtime/config.h"
 #include "daemon/runtime/config_file.h"
 
@@ -157,6 +158,20 @@ void ApplyFlags(const CommandLine& flags, v1::DaemonConfig* config) {
   }
 }
 
+namespace {
+
+// Names the place in the file where a fault lies; not where a flag made it.
+absl::Status WithPlace(const absl::Status& status, const std::string& file,
+                       const v1::DaemonConfig& in_the_file) {
+  if (file.empty() || ValidateConfig(in_the_file) != status) return status;
+  const absl::string_view message = status.message();
+  const std::string place = PlaceOfField(file, message.substr(0, message.find_first_of(" :")));
+  if (place.empty()) return status;
+  return absl::Status(status.code(), absl::StrCat(place, ": ", message));
+}
+
+}  // namespace
+
 absl::StatusOr<v1::DaemonConfig> ResolveConfig(const CommandLine& flags,
                                                uint64_t arena_bytes_default) {
   v1::DaemonConfig config;
@@ -165,10 +180,12 @@ absl::StatusOr<v1::DaemonConfig> ResolveConfig(const CommandLine& flags,
     if (!loaded.ok()) return loaded.status();
     config = *std::move(loaded);
   }
+  const v1::DaemonConfig in_the_file = config;
   ApplyFlags(flags, &config);
   config = ApplyDefaults(std::move(config), arena_bytes_default);
-  if (absl::Status status = ValidateConfig(config); !status.ok()) return status;
-  return config;
+  const absl::Status status = ValidateConfig(config);
+  if (status.ok()) return config;
+  return WithPlace(status, flags.config_file, ApplyDefaults(in_the_file, arena_bytes_default));
 }
 
 }  // namespace weightmesh

@@ -52,7 +52,7 @@ CommandLineResult ParseCommandLine(int argc, const char* const* argv, absl::stri
 void ApplyFlags(const CommandLine& flags, v1::DaemonConfig* config);
 
 // The effective configuration: the file if one is named, then the flags, then the defaults;
-// checked. Errors as LoadConfig and ValidateConfig.
+// checked. Errors as LoadConfig and ValidateConfig; a fault of the file comes with its place.
 absl::StatusOr<v1::DaemonConfig> ResolveConfig(const CommandLine& flags,
                                                uint64_t arena_bytes_default = 0);
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/control/address.h"
 #include "daemon/control/plaintext.h"
+#include "daemon/core/membership.h"
 #include "daemon/runtime/fault_config.h"
 
 namespace weightmesh {
@@ -205,6 +206,15 @@ std::string ToTextproto(const v1::DaemonConfig& config) {
   std::string text;
   printer.PrintToString(config, &text);
   return text;
+}
+
+std::string DerivedTimesAsComments(const v1::DaemonConfig& config) {
+  const auto interval =
+      absl::Milliseconds(static_cast<int64_t>(config.membership().sync_interval_ms()));
+  return absl::StrCat("# Derived: a daemon that does not answer a sync within ",
+                      absl::FormatDuration(SyncTimeout(interval)),
+                      " is silent.\n# Each run derives its times from its round_deadline, and logs "
+                      "them when it starts.\n");
 }
 
 }  // namespace weightmesh

@@ -22,4 +22,8 @@ absl::Status ValidateConfig(const v1::DaemonConfig& config);
 // As a file that LoadConfig takes.
 std::string ToTextproto(const v1::DaemonConfig& config);
 
+// The times that follow from `config`, as comments of a textproto. Those of a run follow from its
+// round_deadline, and are logged when it starts.
+std::string DerivedTimesAsComments(const v1::DaemonConfig& config);
+
 }  // namespace weightmesh

@@ -9,11 +9,15 @@
 
 #include <cerrno>
 #include <fstream>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 
 namespace weightmesh {
 namespace {
@@ -195,9 +199,7 @@ bool IsJson(absl::string_view name, absl::string_view text) {
   return first != absl::string_view::npos && text[first] == '{';
 }
 
-}  // namespace
-
-absl::StatusOr<v1::DaemonConfig> LoadConfig(const std::string& path) {
+absl::StatusOr<std::string> ReadText(const std::string& path) {
   errno = 0;
   std::ifstream file(path, std::ios::binary);
   std::string text(kConfigFileBytesMax + 1, '\0');
@@ -211,7 +213,64 @@ absl::StatusOr<v1::DaemonConfig> LoadConfig(const std::string& path) {
     return absl::InvalidArgumentError(absl::StrCat(
         "the configuration file ", path, " is larger than ", kConfigFileBytesMax, " bytes"));
   }
-  return ParseConfig(path, text);
+  return text;
+}
+
+// One step of a field's path.
+struct Step {
+  const FieldDescriptor* field = nullptr;
+  int index = -1;  // of a repeated field
+};
+
+// Empty when there is no such field.
+std::vector<Step> StepsOf(absl::string_view path) {
+  std::vector<Step> steps;
+  const Descriptor* message = v1::DaemonConfig::descriptor();
+  for (absl::string_view part : absl::StrSplit(path, '.')) {
+    const size_t bracket = part.find('[');
+    Step step;
+    if (message != nullptr) {
+      step.field = message->FindFieldByName(std::string(part.substr(0, bracket)));
+    }
+    if (step.field == nullptr) return {};
+    if (bracket != absl::string_view::npos) {
+      absl::string_view digits = part.substr(bracket + 1);
+      if (!absl::ConsumeSuffix(&digits, "]") || !absl::SimpleAtoi(digits, &step.index)) return {};
+    }
+    message = step.field->message_type();
+    steps.push_back(step);
+  }
+  return steps;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::DaemonConfig> LoadConfig(const std::string& path) {
+  const absl::StatusOr<std::string> text = ReadText(path);
+  if (!text.ok()) return text.status();
+  return ParseConfig(path, *text);
+}
+
+std::string PlaceOfField(const std::string& path, absl::string_view field) {
+  const absl::StatusOr<std::string> text = ReadText(path);
+  const std::vector<Step> steps = StepsOf(field);
+  if (!text.ok() || steps.empty()) return "";
+  if (IsJson(path, *text)) return path;
+  v1::DaemonConfig config;
+  google::protobuf::TextFormat::ParseInfoTree places;
+  google::protobuf::TextFormat::Parser parser;
+  FirstError ignored(path);
+  parser.RecordErrorsTo(&ignored);
+  parser.WriteLocationsTo(&places);
+  if (!parser.ParseFromString(*text, &config)) return "";
+  const google::protobuf::TextFormat::ParseInfoTree* tree = &places;
+  for (size_t k = 0; k + 1 < steps.size(); ++k) {
+    tree = tree->GetTreeForNested(steps[k].field, steps[k].index);
+    if (tree == nullptr) return "";
+  }
+  const auto place = tree->GetLocation(steps.back().field, steps.back().index);
+  if (place.line < 0) return "";
+  return absl::StrCat(path, ":", place.line + 1, ":", place.column + 1);
 }
 
 absl::StatusOr<v1::DaemonConfig> ParseConfig(absl::string_view name, const std::string& text) {

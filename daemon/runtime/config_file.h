@@ -22,4 +22,8 @@ absl::StatusOr<v1::DaemonConfig> LoadConfig(const std::string& path);
 // The same for text in memory; `name` stands for the file in errors and chooses the format.
 absl::StatusOr<v1::DaemonConfig> ParseConfig(absl::string_view name, const std::string& text);
 
+// Where `field` ("limits.runs_max", "seeds[1]") stands in the file: "FILE:LINE:COLUMN" for
+// textproto, "FILE" for JSON; empty if it is not there or the file cannot be read.
+std::string PlaceOfField(const std::string& path, absl::string_view field);
+
 }  // namespace weightmesh

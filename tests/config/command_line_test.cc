@@ -86,6 +86,25 @@ TEST(CommandLine, ResolvedConfigIsChecked) {
   EXPECT_FALSE(ResolveConfig(Parse({"--config", "/does/not/exist"}).flags).ok());
 }
 
+TEST(CommandLine, AFaultOfTheFileComesWithItsPlace) {
+  TemporaryFolder folder;
+  const std::string file = folder.Write("node.textproto",
+                                        "seeds: \"a:1\"\nseeds: \"b\"\n"
+                                        "limits {\n  runs_max: 2\n  replicas_max: 2000\n}\n");
+  const auto message = [](const CommandLineResult& result) {
+    return std::string(ResolveConfig(result.flags).status().message());
+  };
+  const std::string config = "--config=" + file;
+  EXPECT_THAT(message(Parse({config.c_str()})), HasSubstr(file + ":2:1: seeds[1]"));
+  EXPECT_THAT(message(Parse({config.c_str(), "--seed=c:1"})),
+              HasSubstr(file + ":5:3: limits.replicas_max is 2000"));
+  // What a flag made is not to be found in the file.
+  EXPECT_THAT(message(Parse({config.c_str(), "--seed=c"})), ::testing::StartsWith("seeds[0]"));
+  const std::string json = folder.Write("node.json", "{\"limits\": {\"runsMax\": 9999}}");
+  const std::string json_config = "--config=" + json;
+  EXPECT_THAT(message(Parse({json_config.c_str()})), HasSubstr(json + ": limits.runs_max is 9999"));
+}
+
 TEST(CommandLine, FaultsAreUsageErrorsThatNameTheArgument) {
   for (const auto& arguments :
        std::vector<std::vector<const char*>>{{"--listne", "a:1"},

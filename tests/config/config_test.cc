@@ -64,6 +64,14 @@ TEST(ConfigPrint, CanBeReadBack) {
   EXPECT_EQ(read->SerializeAsString(), config.SerializeAsString());
 }
 
+TEST(ConfigPrint, NamesDerivedTimesInWhatCanBeReadBack) {
+  v1::DaemonConfig config = ApplyDefaults({});
+  config.mutable_membership()->set_sync_interval_ms(30'000);
+  const std::string derived = DerivedTimesAsComments(config);
+  EXPECT_THAT(derived, HasSubstr("within 1m is silent"));
+  EXPECT_TRUE(ParseConfig("printed.textproto", ToTextproto(config) + derived).ok());
+}
+
 struct BadConfig {
   const char* name;
   std::function<void(v1::DaemonConfig*)> spoil;

@@ -133,6 +133,39 @@ TEST(DerivedTimes, FollowFromTheDeadlineAndTheMedianRound) {
   }
 }
 
+// Whatever deadline a run may have, the times that follow from it do not contradict each other.
+TEST(DerivedTimes, AreOrderedForEveryDeadline) {
+  for (const Mode mode : {Mode::kLockstep, Mode::kOverlap}) {
+    for (int64_t ms = 10; ms <= 3'600'000; ms += 1 + ms / 50) {
+      RunConfig config;
+      config.mode = mode;
+      config.round_deadline = absl::Milliseconds(ms);
+      EXPECT_TRUE(ValidateRunConfig(config).ok()) << ms;
+      const DerivedTimes measured = DeriveTimes(config, absl::Milliseconds(1));
+      EXPECT_TRUE(CheckDerivedTimes(measured).ok()) << CheckDerivedTimes(measured);
+    }
+  }
+}
+
+TEST(DerivedTimes, WhatContradictsTheDeadlineIsNamed) {
+  const DerivedTimes good = DeriveTimes(RunConfig{}, absl::ZeroDuration());
+  const auto refused = [](const DerivedTimes& times, const char* name) {
+    const absl::Status status = CheckDerivedTimes(times);
+    return status.code() == absl::StatusCode::kInvalidArgument &&
+           status.message().find(name) == 0 &&
+           status.message().find("at most round_deadline, 5s") != absl::string_view::npos;
+  };
+  DerivedTimes times = good;
+  times.probe_timeout = absl::Seconds(6);
+  EXPECT_TRUE(refused(times, "probe_timeout is 6s"));
+  times = good;
+  times.overlap_grace = absl::ZeroDuration();
+  EXPECT_TRUE(refused(times, "overlap_grace is 0"));
+  times = good;
+  times.publish_wait = good.round_deadline + absl::Milliseconds(1);
+  EXPECT_TRUE(refused(times, "publish_wait is 5.001s"));
+}
+
 TEST(RoundClock, MedianOfTheLast32) {
   RoundClock clock;
   EXPECT_EQ(clock.Median(), absl::ZeroDuration());
