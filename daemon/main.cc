@@ -40,6 +40,7 @@ sigset_t BlockEndSignals() {
   sigaddset(&signals, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);  // a file beyond its limit is an error of that call
   return signals;
 }
 
@@ -101,7 +102,9 @@ int Main(int argc, char** argv) {
   const absl::StatusOr<v1::DaemonConfig> config =
       ResolveConfig(parsed.flags, DefaultArenaLimit().bytes);
   if (!config.ok()) return Fail(config.status(), kExitUsage);
-  if (parsed.flags.print_config) std::fputs(ToTextproto(*config).c_str(), stdout);
+  if (parsed.flags.print_config) {
+    std::fputs((ToTextproto(*config) + DerivedTimesAsComments(*config)).c_str(), stdout);
+  }
   if (parsed.flags.print_config || parsed.flags.check) return kExitGood;
 
   const sigset_t signals = BlockEndSignals();

@@ -160,12 +160,19 @@ void ApplyFlags(const CommandLine& flags, v1::DaemonConfig* config) {
 
 namespace {
 
-// Names the place in the file where a fault lies; not where a flag made it.
+// Names the place in the file where the fault of `effective` lies; not where a flag made it: then
+// the file's own value has no such fault.
 absl::Status WithPlace(const absl::Status& status, const std::string& file,
-                       const v1::DaemonConfig& in_the_file) {
-  if (file.empty() || ValidateConfig(in_the_file) != status) return status;
+                       v1::DaemonConfig effective, v1::DaemonConfig in_the_file) {
+  if (file.empty()) return status;
   const absl::string_view message = status.message();
-  const std::string place = PlaceOfField(file, message.substr(0, message.find_first_of(" :")));
+  const absl::string_view path = message.substr(0, message.find_first_of(" :"));
+  const auto* field = v1::DaemonConfig::descriptor()->FindFieldByName(
+      std::string(path.substr(0, path.find_first_of(".["))));
+  if (field == nullptr) return status;
+  v1::DaemonConfig::GetReflection()->SwapFields(&effective, &in_the_file, {field});
+  if (ValidateConfig(effective) != status) return status;
+  const std::string place = PlaceOfField(file, path);
   if (place.empty()) return status;
   return absl::Status(status.code(), absl::StrCat(place, ": ", message));
 }
@@ -185,7 +192,8 @@ absl::StatusOr<v1::DaemonConfig> ResolveConfig(const CommandLine& flags,
   config = ApplyDefaults(std::move(config), arena_bytes_default);
   const absl::Status status = ValidateConfig(config);
   if (status.ok()) return config;
-  return WithPlace(status, flags.config_file, ApplyDefaults(in_the_file, arena_bytes_default));
+  return WithPlace(status, flags.config_file, config,
+                   ApplyDefaults(in_the_file, arena_bytes_default));
 }
 
 }  // namespace weightmesh

@@ -8,8 +8,12 @@
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
@@ -22,6 +26,7 @@
 namespace weightmesh {
 namespace {
 
+constexpr absl::Duration kLostLinesTold = absl::Minutes(1);
 constexpr absl::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 
 // Bytes of the UTF-8 character that `text` begins with; 0 if it begins with none.
@@ -121,6 +126,22 @@ spdlog::level::level_enum SpdlogLevel(v1::Log::Level level) {
   }
 }
 
+// The daemon goes on without its log: it says so on standard error, once a minute at most.
+void TellOfLostLines(const std::string& file, spdlog::logger* logger) {
+  logger->set_error_handler([file, told = std::make_shared<std::atomic<int64_t>>(INT64_MIN)](
+                                const std::string& reason) {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    const int64_t before = told->load();
+    if (before != INT64_MIN && now.tv_sec - before < absl::ToInt64Seconds(kLostLinesTold)) return;
+    told->store(now.tv_sec);
+    std::fprintf(stderr,
+                 "weightmeshd: the log file %s cannot be written (%s): lines are lost; free some "
+                 "space there\n",
+                 file.c_str(), reason.c_str());
+  });
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<spdlog::logger>> MakeLogger(const v1::Log& config) {
@@ -146,6 +167,7 @@ absl::StatusOr<std::shared_ptr<spdlog::logger>> MakeLogger(const v1::Log& config
     }
   }
   auto logger = std::make_shared<spdlog::logger>("weightmeshd", std::move(sink));
+  if (!config.file().empty()) TellOfLostLines(config.file(), logger.get());
   logger->set_formatter(std::make_unique<LineFormatter>(config.format() == v1::Log::FORMAT_JSON));
   logger->set_level(SpdlogLevel(config.level()));
   logger->flush_on(spdlog::level::info);

@@ -21,7 +21,11 @@ namespace {
 constexpr size_t kNodeIdFileBytesMax = 256;
 
 absl::Status Failed(absl::string_view what, const std::string& path) {
-  return absl::ErrnoToStatus(errno, absl::StrCat(what, " ", path));
+  const bool full = errno == ENOSPC || errno == EDQUOT;
+  const absl::Status status = absl::ErrnoToStatus(errno, absl::StrCat(what, " ", path));
+  return absl::Status(status.code(),
+                      absl::StrCat(status.message(), full ? "; free some space there, or" : ";",
+                                   " give another state directory with --state-directory"));
 }
 
 // Takes the lock file. Its content is for people only; flock decides.
@@ -87,9 +91,7 @@ absl::StatusOr<std::unique_ptr<StateDirectory>> StateDirectory::Open(const std::
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
   if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
-    absl::Status status = Failed("cannot create the state directory", path);
-    return absl::Status(status.code(),
-                        absl::StrCat(status.message(), "; give another with --state-directory"));
+    return Failed("cannot create the state directory", path);
   }
   absl::StatusOr<FileDescriptor> lock = Lock(path);
   if (!lock.ok()) return lock.status();
