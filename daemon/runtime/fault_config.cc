@@ -16,9 +16,18 @@ FaultRule RuleOf(const v1::FaultRule& rule) { return FaultRule{rule.rate(), rule
 
 absl::Status CheckFaults(const v1::FaultConfig& config) {
   const std::pair<const char*, const v1::FaultRule&> rules[] = {
-      {"fail_pull", config.fail_pull()},     {"drop_request", config.drop_request()},
-      {"drop_answer", config.drop_answer()}, {"fail_send", config.fail_send()},
-      {"corrupt", config.corrupt()},         {"tear", config.tear()},
+      {"fail_pull", config.fail_pull()},
+      {"drop_request", config.drop_request()},
+      {"drop_answer", config.drop_answer()},
+      {"fail_send", config.fail_send()},
+      {"corrupt", config.corrupt()},
+      {"tear", config.tear()},
+      {"drop_cancel", config.drop_cancel()},
+      {"duplicate_request", config.duplicate_request()},
+      {"duplicate_answer", config.duplicate_answer()},
+      {"duplicate_send", config.duplicate_send()},
+      {"stop_pull", config.stop_pull()},
+      {"stop_send", config.stop_send()},
   };
   for (const auto& [name, rule] : rules) {
     if (rule.rate() >= 0 && rule.rate() <= 1) continue;  // not NaN either
@@ -47,16 +56,38 @@ FaultOptions FaultOptionsOf(const v1::FaultConfig& config) {
   options.fail_send = RuleOf(config.fail_send());
   options.corrupt = RuleOf(config.corrupt());
   options.tear = RuleOf(config.tear());
+  options.drop_cancel = RuleOf(config.drop_cancel());
+  options.duplicate_request = RuleOf(config.duplicate_request());
+  options.duplicate_answer = RuleOf(config.duplicate_answer());
+  options.duplicate_send = RuleOf(config.duplicate_send());
+  options.stop_pull = RuleOf(config.stop_pull());
+  options.stop_send = RuleOf(config.stop_send());
   options.delay_ms_min = config.delay_ms_min();
   options.delay_ms_max = config.delay_ms_max();
   return options;
 }
 
 std::string DescribeFaults(const FaultCounts& counts) {
-  return absl::StrCat(
-      "pulls_failed=", counts.pulls_failed, " requests_dropped=", counts.requests_dropped,
-      " answers_dropped=", counts.answers_dropped, " sends_failed=", counts.sends_failed,
-      " corrupted=", counts.corrupted, " torn=", counts.torn, " delayed=", counts.delayed);
+  const std::pair<const char*, uint64_t> rows[] = {
+      {"pulls_failed", counts.pulls_failed},
+      {"requests_dropped", counts.requests_dropped},
+      {"answers_dropped", counts.answers_dropped},
+      {"cancels_dropped", counts.cancels_dropped},
+      {"requests_duplicated", counts.requests_duplicated},
+      {"answers_duplicated", counts.answers_duplicated},
+      {"sends_duplicated", counts.sends_duplicated},
+      {"sends_failed", counts.sends_failed},
+      {"corrupted", counts.corrupted},
+      {"torn", counts.torn},
+      {"pulls_stopped", counts.pulls_stopped},
+      {"sends_stopped", counts.sends_stopped},
+      {"delayed", counts.delayed},
+  };
+  std::string text;
+  for (const auto& [name, count] : rows) {
+    absl::StrAppend(&text, text.empty() ? "" : " ", name, "=", count);
+  }
+  return text;
 }
 
 }  // namespace weightmesh

@@ -210,6 +210,12 @@ TEST(ConfigFaults, ReachTheTransport) {
   config.mutable_corrupt()->set_nth(5);
   config.mutable_tear()->set_nth(6);
   config.mutable_tear()->set_rate(0.25);
+  config.mutable_drop_cancel()->set_nth(10);
+  config.mutable_duplicate_request()->set_nth(11);
+  config.mutable_duplicate_answer()->set_nth(12);
+  config.mutable_duplicate_send()->set_nth(13);
+  config.mutable_stop_pull()->set_nth(14);
+  config.mutable_stop_send()->set_nth(15);
   config.set_delay_ms_min(8);
   config.set_delay_ms_max(9);
   ASSERT_TRUE(CheckFaults(config).ok());
@@ -222,6 +228,12 @@ TEST(ConfigFaults, ReachTheTransport) {
   EXPECT_EQ(options.corrupt.nth, 5u);
   EXPECT_EQ(options.tear.nth, 6u);
   EXPECT_EQ(options.tear.rate, 0.25);
+  EXPECT_EQ(options.drop_cancel.nth, 10u);
+  EXPECT_EQ(options.duplicate_request.nth, 11u);
+  EXPECT_EQ(options.duplicate_answer.nth, 12u);
+  EXPECT_EQ(options.duplicate_send.nth, 13u);
+  EXPECT_EQ(options.stop_pull.nth, 14u);
+  EXPECT_EQ(options.stop_send.nth, 15u);
   EXPECT_EQ(options.delay_ms_min, 8u);
   EXPECT_EQ(options.delay_ms_max, 9u);
 }
