@@ -43,6 +43,7 @@ v1::Link ToProto(const LinkSnapshot& link) {
   proto.set_sends_ended(statistics.sends_ended);
   proto.set_failures(statistics.failures);
   proto.set_requests_refused(Sum(statistics.requests_refused));
+  proto.set_cuts(statistics.cuts);
   *proto.mutable_pull_time_us() = ToProto(statistics.pull_time_us);
   if (statistics.busy_us > 0) {
     proto.set_goodput_bytes_per_second(1e6 * static_cast<double>(statistics.bytes_received) /

@@ -97,6 +97,11 @@ void NodeCore::Impl::Doubt(NodeId node, absl::string_view reason, absl::Duration
 
 // The transport forgets the link: what is left is to make it anew.
 void NodeCore::Impl::CutLink(NodeId node) {
+  ++links_[node].cuts;
+  const Peer* peer = membership_.Find(node);
+  Warn(absl::StrCat("the link to node ", node.ToString(), " at ",
+                    peer == nullptr ? "no known address" : peer->info.control_address,
+                    " is cut: a transfer over it has hung for two round deadlines"));
   membership_.LinkCut(node);
   Emit(weightmesh::CutLink{node});
 }

@@ -5,6 +5,8 @@
 #include <limits>
 #include <set>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "daemon/core/fair_share.h"
 #include "daemon/core/node_core.h"
 
@@ -93,6 +95,31 @@ void ReplicaSource::Skip(Round round) {
   passed_round_ = round;
   ++statistics_->publishes_skipped;
   ServeWaiting();
+  std::string reason = DescribeHolders();
+  if (reason == skip_reason_) return;
+  skip_reason_ = std::move(reason);
+  // In overlap the wait is short, and a skip nothing special.
+  const bool lockstep = run_->config().mode == Mode::kLockstep;
+  context_->Emit(Log{
+      lockstep ? LogLevel::kWarning : LogLevel::kDebug,
+      absl::StrCat("round ", Value(round), " of replica ", run_->MemberAt(own_rank_).info.name,
+                   " is not published: no slot came free within publish_wait; ", skip_reason_)});
+}
+
+std::string ReplicaSource::DescribeHolders() const {
+  std::set<std::string> reading;
+  std::set<std::string> owed;
+  for (const auto& [replica, leases] : readers_) {
+    const Member* reader = run_->Find(replica);
+    reading.insert(reader == nullptr ? replica.ToString() : reader->info.name);
+  }
+  for (const Slot& slot : slots_) {
+    for (uint32_t sink : slot.owed_to) {
+      if (sink != kNobody) owed.insert(run_->MemberAt(sink).info.name);
+    }
+  }
+  return absl::StrCat("reading: ", reading.empty() ? "nobody" : absl::StrJoin(reading, ", "),
+                      "; owed to: ", owed.empty() ? "nobody" : absl::StrJoin(owed, ", "));
 }
 
 SlotId const* ReplicaSource::FindSlot(Round round) const {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -113,6 +114,8 @@ class ReplicaSource {
   void CheckSinks(Slot* slot);
   void CutStuckLinks();
   void Lapse(Slot* slot);
+  // Who keeps slots from coming free, for people.
+  std::string DescribeHolders() const;
   void Answer(const PullRequest& request, wire::Verdict verdict);
   SlotId const* FindSlot(Round round) const;
   wire::Verdict VerdictWithoutSlot(Round round) const;
@@ -138,6 +141,7 @@ class ReplicaSource {
   Round passed_round_{};
   Round published_round_{};
   bool closed_ = false;
+  std::string skip_reason_;  // of the last skip that was logged
   DerivedTimes times_;
   std::vector<Waiting> waiting_;
   std::map<NodeId, PeerQueue> peers_;

@@ -94,6 +94,7 @@ struct LinkStatistics {
   uint64_t sends_ended = 0;
   uint64_t failures = 0;
   std::array<uint64_t, kRequestRefusalCount> requests_refused{};  // by RequestRefusal
+  uint64_t cuts = 0;
   Histogram pull_time_us;
   uint64_t busy_us = 0;  // time with at least one pull open, as far as it is over
 

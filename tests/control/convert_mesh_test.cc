@@ -155,6 +155,7 @@ TEST(ConvertMesh, LinksAreJoinedWithTheirPaths) {
   EXPECT_EQ(proto.links(0).frames_refused(), 4u);
   EXPECT_EQ(proto.links(0).requests_refused(), 3u);
   EXPECT_EQ(proto.links(1).frames_refused(), 0u);
+  EXPECT_EQ(proto.links(0).cuts(), 2u);
   EXPECT_EQ(proto.links(0).goodput_bytes_per_second(), (5 << 20) / 2.0);
   EXPECT_EQ(proto.links(1).transport(), "");
   EXPECT_EQ(proto.links(1).goodput_bytes_per_second(), 0);

@@ -148,6 +148,7 @@ LinksReport SampleLinks() {
   link.statistics.sends_ended = 80;
   link.statistics.failures = 1;
   link.statistics.requests_refused = {1, 0, 0, 2};
+  link.statistics.cuts = 2;
   link.statistics.busy_us = 2'000'000;
   for (uint64_t k = 0; k < 90; ++k) link.statistics.pull_time_us.Add(900);
   report.links.push_back(link);
