@@ -220,6 +220,7 @@ absl::StatusOr<RunState> FromProto(const v1::RunState& proto) {
   if (!founding.ok()) return Within(founding.status(), "founding");
   run.founding = *founding;
   run.started = proto.started();
+  run.ended = proto.started() && proto.ended();
   run.waiting_digest = proto.waiting_digest();
   run.view_digest = proto.view_digest();
   run.newest_round = Round{proto.newest_round()};

@@ -20,6 +20,7 @@ v1::RunState ToProto(const RunState& run) {
   proto.set_run_id(run.run_id);
   *proto.mutable_founding() = ToProto(run.founding);
   proto.set_started(run.started);
+  proto.set_ended(run.ended);
   for (const ReplicaId& founder : run.founders) *proto.add_founders() = ToProto(founder);
   proto.set_waiting_digest(run.waiting_digest);
   proto.set_view_digest(run.view_digest);

@@ -34,6 +34,16 @@ class LruCache {
     return entries_.front().second;
   }
 
+  // Takes the value of `key` out; an empty one when there is none.
+  Value Take(absl::string_view key) {
+    const auto found = index_.find(key);
+    if (found == index_.end()) return Value();
+    Value value = std::move(found->second->second);
+    entries_.erase(found->second);
+    index_.erase(found);
+    return value;
+  }
+
   size_t size() const { return entries_.size(); }
 
  private:

@@ -131,6 +131,12 @@ class PeerClient::Impl {
           });
   }
 
+  void Forget(absl::string_view address) {
+    std::shared_ptr<Stub> closes_unlocked;
+    MutexLock lock(&mutex_);
+    closes_unlocked = stubs_.Take(address);
+  }
+
  private:
   std::shared_ptr<Stub> StubFor(absl::string_view address) {
     MutexLock lock(&mutex_);
@@ -147,6 +153,8 @@ class PeerClient::Impl {
 
 PeerClient::PeerClient(const PeerClientOptions& options) : impl_(std::make_unique<Impl>(options)) {}
 PeerClient::~PeerClient() = default;
+
+void PeerClient::Forget(absl::string_view address) { impl_->Forget(address); }
 
 void PeerClient::Sync(absl::string_view address, const SyncMessage& message, absl::Duration timeout,
                       Done<SyncMessage> done) {

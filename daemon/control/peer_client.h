@@ -46,6 +46,10 @@ class PeerClient {
   void GetSchema(absl::string_view address, const SchemaQuery& query, absl::Duration timeout,
                  Done<SchemaPart> done);
 
+  // Nobody will be asked at `address` for a while: closes what is kept open to it, once the calls
+  // under way have ended.
+  void Forget(absl::string_view address);
+
  private:
   class Impl;
   std::unique_ptr<Impl> impl_;

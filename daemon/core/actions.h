@@ -94,6 +94,11 @@ struct StartSend {
 struct CutLink {  // Transport::Disconnect with force
   NodeId node;
 };
+// The node is known no more: drop its link, its tokens and what is kept for its address.
+struct ForgetNode {
+  NodeId node;
+  std::string address;  // of its control plane
+};
 
 // --- control plane ---
 
@@ -130,7 +135,7 @@ struct Log {
 
 using Action = std::variant<AdmitReplica, RefuseAttach, ReportProgress, StartReplica, UpdatePage,
                             Deliver, FinishLeave, FreeArena, StartPull, CancelPull, AnswerPull,
-                            StartSend, CutLink, Sync, Probe, Connect, EndDaemon, Log>;
+                            StartSend, CutLink, ForgetNode, Sync, Probe, Connect, EndDaemon, Log>;
 using Actions = std::vector<Action>;
 
 }  // namespace weightmesh

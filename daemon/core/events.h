@@ -122,6 +122,10 @@ struct ProbeFailed {
   NodeId node;
   std::string reason;
 };
+// Another daemon asks for a link: it is to be known, so that its link goes when it goes.
+struct LinkOffered {
+  NodeInfo from;
+};
 struct LinkReady {
   NodeId node;
   SessionId session = 0;
@@ -134,10 +138,10 @@ struct LinkFailed {
 // NodeCore::next_deadline() has come.
 struct TimerFired {};
 
-using Event =
-    std::variant<AttachRequested, TrainerGone, LeaveRequested, Published, PublishSkipped,
-                 CollectRequested, Mixed, PullRequested, PullCancelled, PullAnswered, PullEnded,
-                 SendEnded, LinkDown, FramesRefused, SyncReceived, SyncAnswered, SyncFailed,
-                 SyncRefused, ProbeAnswered, ProbeFailed, LinkReady, LinkFailed, TimerFired>;
+using Event = std::variant<AttachRequested, TrainerGone, LeaveRequested, Published, PublishSkipped,
+                           CollectRequested, Mixed, PullRequested, PullCancelled, PullAnswered,
+                           PullEnded, SendEnded, LinkDown, FramesRefused, SyncReceived,
+                           SyncAnswered, SyncFailed, SyncRefused, ProbeAnswered, ProbeFailed,
+                           LinkOffered, LinkReady, LinkFailed, TimerFired>;
 
 }  // namespace weightmesh

@@ -127,12 +127,32 @@ bool Membership::Heard(absl::Time now, NodeId node) {
   return was_silent;
 }
 
-bool Membership::MarkSilent(NodeId node, absl::string_view reason) {
+bool Membership::MarkSilent(absl::Time now, NodeId node, absl::string_view reason) {
   const auto found = peers_.find(node);
   if (found == peers_.end() || found->second.silent) return false;
   found->second.silent = true;
   found->second.silent_reason = std::string(reason);
+  found->second.silent_since = now;
   return true;
+}
+
+std::vector<NodeInfo> Membership::ForgetSilent(absl::Time now,
+                                               absl::FunctionRef<bool(NodeId)> is_needed) {
+  std::vector<const Peer*> silent;
+  for (const auto& [node, peer] : peers_) {
+    if (peer.silent && !is_needed(node)) silent.push_back(&peer);
+  }
+  std::stable_sort(silent.begin(), silent.end(),
+                   [](const Peer* a, const Peer* b) { return a->silent_since < b->silent_since; });
+  std::vector<NodeInfo> forgotten;
+  for (size_t k = 0; k < silent.size(); ++k) {
+    const bool too_many = silent.size() - k > kSilentPeersMax;
+    if (too_many || now - silent[k]->silent_since >= kSilentPeerKept) {
+      forgotten.push_back(silent[k]->info);
+    }
+  }
+  for (const NodeInfo& node : forgotten) peers_.erase(node.node_id);
+  return forgotten;
 }
 
 std::vector<NodeId> Membership::SyncAnswered(absl::Time now, absl::string_view address,

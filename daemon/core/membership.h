@@ -1,8 +1,9 @@
 // Membership: which daemons there are and which of them answer. Core thread.
 //
 // Simple on purpose: a push-pull with every known daemon each interval. A daemon that does not
-// answer is silent, and an answer of any kind ends that. The full protocol takes this class's
-// place.
+// answer is silent, and an answer of any kind ends that. Others are told of the nodes that answer
+// only, so that those that are gone for good are forgotten by all. The full protocol takes this
+// class's place.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "daemon/core/actions.h"
@@ -18,6 +20,11 @@
 #include "daemon/core/sync_message.h"
 
 namespace weightmesh {
+
+// Silent nodes without a part in any run that are remembered, and for how long. Beyond either they
+// are forgotten, those first that have been silent longest.
+constexpr size_t kSilentPeersMax = 32;
+constexpr absl::Duration kSilentPeerKept = absl::Minutes(10);
 
 // A process that says that it is a known node, while that one's process may still live.
 struct Claimant {
@@ -31,6 +38,7 @@ struct Peer {
   absl::Time heard_at = absl::InfinitePast();
   bool silent = false;
   std::string silent_reason;
+  absl::Time silent_since = absl::InfinitePast();
   // Session that the data plane is connected to; 0: none.
   SessionId linked_session = 0;
   // When the process of info.session started, as far as it says so itself.
@@ -92,10 +100,16 @@ class Membership {
   // Takes over what a message says of its sender and of others. False when a newer message of the
   // same process came before it: what it says of runs is out of date.
   bool Learn(absl::Time now, const SyncMessage& message);
+  // Adds a node that asks for a link and has not been heard of, unless nodes_max are known.
+  void Meet(absl::Time now, const NodeInfo& node) { LearnNode(now, node, /*first_hand=*/false); }
   // `node` gave a sign of life. True if that ended a silence.
   bool Heard(absl::Time now, NodeId node);
   // `node` is silent from now on. True if it was not before.
-  bool MarkSilent(NodeId node, absl::string_view reason);
+  bool MarkSilent(absl::Time now, NodeId node, absl::string_view reason);
+
+  // Forgets silent nodes that `is_needed` does not keep, as the constants above say. Returns them.
+  // A node that comes back is learnt anew; seeds are asked for ever.
+  std::vector<NodeInfo> ForgetSilent(absl::Time now, absl::FunctionRef<bool(NodeId)> is_needed);
 
   // Answers to Sync, Probe and Connect. The first returns the nodes that were at `address` and have
   // given place to `from`.

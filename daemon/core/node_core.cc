@@ -28,6 +28,7 @@ std::vector<ReplicaStatsSnapshot> NodeCore::Stats(absl::string_view run_id) cons
 std::vector<RunSnapshot> NodeCore::Runs() const { return impl_->Runs(); }
 std::vector<LinkSnapshot> NodeCore::Links() const { return impl_->Links(); }
 bool NodeCore::HasRun(absl::string_view run_id) const { return impl_->HasRun(run_id); }
+bool NodeCore::Knows(NodeId node) const { return impl_->Knows(node); }
 absl::StatusOr<ScheduleSnapshot> NodeCore::ScheduleOf(absl::string_view run_id, Round round,
                                                       SegmentId segment) {
   return impl_->ScheduleOf(run_id, round, segment);
@@ -114,7 +115,7 @@ void NodeCore::Impl::RequestRefused(NodeId peer, RequestRefusal reason) {
 }
 
 void NodeCore::Impl::Silence(NodeId node, absl::string_view reason) {
-  if (!membership_.MarkSilent(node, reason)) return;
+  if (!membership_.MarkSilent(now_, node, reason)) return;
   Warn(absl::StrCat("node ", node.ToString(), " at ", membership_.Find(node)->info.control_address,
                     " is silent: ", reason, "; pulls are redirected around it"));
 }
@@ -302,7 +303,11 @@ void NodeCore::Impl::On(const ProbeFailed& event) {
   if (!lives) Silence(event.node, event.reason);
 }
 
+void NodeCore::Impl::On(const LinkOffered& event) { membership_.Meet(now_, event.from); }
+
 void NodeCore::Impl::On(const LinkReady& event) {
+  // Forgotten while the link was made.
+  if (membership_.Find(event.node) == nullptr) return Emit(ForgetNode{event.node, ""});
   membership_.LinkReady(event.node, event.session);
   for (auto& [name, run] : runs_) TryRelease(run.get());
 }

@@ -70,6 +70,8 @@ class NodeCore {
   std::vector<RunSnapshot> Runs() const;
   std::vector<LinkSnapshot> Links() const;
   bool HasRun(absl::string_view run_id) const;
+  // Whether `node` is another daemon that is remembered.
+  bool Knows(NodeId node) const;
   // NotFound: no such run; FailedPrecondition: not started; OutOfRange: no such segment.
   // Round 0: the newest known, at least the first.
   absl::StatusOr<ScheduleSnapshot> ScheduleOf(absl::string_view run_id, Round round,

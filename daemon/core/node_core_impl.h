@@ -1,6 +1,6 @@
 // NodeCore::Impl: the state of a node and its parts, split over node_core.cc (events),
-// node_identity.cc (whose process speaks), node_founding.cc (attach, what peers say of runs, start)
-// and node_snapshots.cc. Core thread.
+// node_identity.cc (whose process speaks), node_founding.cc (attach, what peers say of runs,
+// start), node_forgetting.cc and node_snapshots.cc. Core thread.
 #pragma once
 
 #include <cstdint>
@@ -35,6 +35,7 @@ class NodeCore::Impl final : public StepContext {
   std::vector<RunSnapshot> Runs() const;
   std::vector<LinkSnapshot> Links() const;
   bool HasRun(absl::string_view run_id) const;
+  bool Knows(NodeId node) const { return membership_.Find(node) != nullptr; }
   absl::StatusOr<ScheduleSnapshot> ScheduleOf(absl::string_view run_id, Round round,
                                               SegmentId segment);
 
@@ -80,6 +81,7 @@ class NodeCore::Impl final : public StepContext {
   void On(const SyncRefused& event);  // node_identity.cc
   void On(const ProbeAnswered& event);
   void On(const ProbeFailed& event);
+  void On(const LinkOffered& event);
   void On(const LinkReady& event);
   void On(const LinkFailed& event);
   void On(const TimerFired& event);
@@ -103,12 +105,19 @@ class NodeCore::Impl final : public StepContext {
   bool SettleClaim(NodeId node, bool former_lives);
   void BuryFormerSession(const NodeInfo& from);
 
+  // node_forgetting.cc
+  bool HasLiveMember(const Run& run) const;
+  bool IsOver(const Run& run) const;
+  bool EndIsAgreed(const Run& run) const;
+  bool IsHeld(const Run& run) const;
+  void ForgetRun(const std::string& run_id);
+  void ForgetEndedRuns(bool all);
+  void ForgetSilentNodes();
+
   // node_founding.cc
   Run* FindRun(absl::string_view run_id) const;
   Run* FindRun(RunKey key) const;
   std::string LimitReached(const AttachRequested& event);
-  bool HasLiveMember(const Run& run) const;
-  void ForgetEndedRuns(bool all);
   void MergeRun(const NodeInfo& from, const RunState& state);
   Run* SettleRecord(const NodeInfo& from, const RunState& state);
   void MergeMembers(Run* run, const NodeInfo& from, const RunState& state);

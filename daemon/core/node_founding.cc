@@ -16,8 +16,6 @@ namespace {
 constexpr absl::Duration kRunTick = absl::Milliseconds(250);
 // Longest that a started run holds back its trainers for links that are not there yet.
 constexpr absl::Duration kLinkWait = absl::Seconds(5);
-// How long an ended run can still be asked for its statistics.
-constexpr absl::Duration kEndedRunKept = absl::Minutes(10);
 // Daemons that are named to be asked for a run's schema.
 constexpr size_t kSchemaHostsMax = 3;
 
@@ -69,6 +67,10 @@ void NodeCore::Impl::On(const AttachRequested& event) {
     return refuse(attach::ReplyCode::kLimit, limit);
   }
   Run* run = FindRun(event.run_id);
+  if (run != nullptr && IsOver(*run) && EndIsAgreed(*run)) {
+    ForgetRun(run->run_id());
+    run = nullptr;
+  }
   if (run != nullptr && run->digest() != FoundingDigest(event.founding)) {
     const bool attached_here =
         std::any_of(locals_.begin(), locals_.end(),
@@ -133,7 +135,8 @@ void NodeCore::Impl::MergeRun(const NodeInfo& from, const RunState& state) {
   if (run == nullptr) return;
   const size_t waiting_before = run->Waiting().size();
   MergeMembers(run, from, state);
-  run->reports()[from.node_id] = RunReport{state.started, state.waiting_digest, state.view_digest};
+  run->reports()[from.node_id] =
+      RunReport{state.started, state.ended, state.waiting_digest, state.view_digest};
   if (state.newest_round > run->newest_round() && run->Observe(state.newest_round)) {
     TellNewestRound(run);
   }
@@ -153,11 +156,21 @@ void NodeCore::Impl::MergeRun(const NodeInfo& from, const RunState& state) {
 Run* NodeCore::Impl::SettleRecord(const NodeInfo& from, const RunState& state) {
   Run* run = FindRun(state.run_id);
   const Digest theirs = FoundingDigest(state.founding);
-  if (run != nullptr && run->digest() == theirs) return run;
   const bool they_have_live =
       std::any_of(state.replicas.begin(), state.replicas.end(), [](const ReplicaInfo& replica) {
         return replica.state == ReplicaState::kWaiting || replica.state == ReplicaState::kActive;
       });
+  // A name that is used again: one of the two is of the run before.
+  const bool same_start = run != nullptr && run->started() && state.started &&
+                          run->view().digest() == state.view_digest;
+  if (run != nullptr && !same_start) {
+    if (state.ended) return nullptr;
+    if (they_have_live && IsOver(*run)) {
+      ForgetRun(run->run_id());
+      run = nullptr;
+    }
+  }
+  if (run != nullptr && run->digest() == theirs) return run;
   if (!they_have_live) return nullptr;
   if (run != nullptr) {
     const bool ours_wins =
@@ -373,35 +386,7 @@ void NodeCore::Impl::TickRuns() {
     }
   }
   ForgetEndedRuns(/*all=*/false);
-}
-
-bool NodeCore::Impl::HasLiveMember(const Run& run) const {
-  return std::any_of(run.members().begin(), run.members().end(),
-                     [this](const auto& entry) { return IsReachable(entry.second); });
-}
-
-// Forgets runs without live replicas that ended long ago, or (`all`) at any time.
-void NodeCore::Impl::ForgetEndedRuns(bool all) {
-  for (auto entry = runs_.begin(); entry != runs_.end();) {
-    Run* run = entry->second.get();
-    const bool held = std::any_of(locals_.begin(), locals_.end(), [run](const auto& local) {
-      return &local.second->run() == run && !local.second->freed();
-    });
-    if (held || HasLiveMember(*run)) {
-      run->ended_at.reset();
-    } else if (!run->ended_at.has_value()) {
-      run->ended_at = now_;
-    }
-    const bool forget =
-        run->ended_at.has_value() && (all || now_ - *run->ended_at >= kEndedRunKept);
-    if (!forget) {
-      ++entry;
-      continue;
-    }
-    std::erase_if(locals_, [run](const auto& local) { return &local.second->run() == run; });
-    unreleased_.erase(run->run_id());
-    entry = runs_.erase(entry);
-  }
+  ForgetSilentNodes();
 }
 
 // --- people ---

@@ -12,12 +12,15 @@ SyncMessage NodeCore::Impl::MakeSync() {
   message.sequence = ++last_sync_;
   message.uptime = now_ - started_at_;
   message.self = options_.self;
-  for (const auto& [node, peer] : membership_.peers()) message.nodes.push_back(peer.info);
+  for (const auto& [node, peer] : membership_.peers()) {
+    if (!peer.silent) message.nodes.push_back(peer.info);
+  }
   for (const auto& [name, run] : runs_) {
     RunState state;
     state.run_id = name;
     state.founding = run->founding();
     state.started = run->started();
+    state.ended = IsOver(*run);
     for (uint32_t rank = 0; rank < run->view().size(); ++rank) {
       state.founders.push_back(run->view().replica(rank));
     }

@@ -330,6 +330,13 @@ void ReplicaSource::Cancelled(NodeId peer_id, RequestId request_id) {
   if (Unlease(transfer.request, transfer.slot)) ServeWaiting();
 }
 
+void ReplicaSource::Forget(NodeId peer_id) {
+  const auto peer = peers_.find(peer_id);
+  if (peer == peers_.end()) return;
+  const PeerQueue& queue = peer->second;
+  if (queue.active == 0 && queue.waiting == 0 && queue.queued.empty()) peers_.erase(peer);
+}
+
 void ReplicaSource::EndClaim(Slot* slot, uint32_t segment) {
   if (slot->owed_to[segment] == kNobody) return;
   slot->owed_to[segment] = kNobody;

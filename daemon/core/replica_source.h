@@ -46,6 +46,8 @@ class ReplicaSource {
 
   void Requested(const PullRequest& request);
   void Cancelled(NodeId peer, RequestId request_id);
+  // The node is known no more: what is kept for it goes, unless a transfer to it is open.
+  void Forget(NodeId peer);
   void SendEnded(SendId send_id, bool sent);
 
   // Answers DEAD to all that wait and to all to come; claims end, transfers under way go on.

@@ -30,6 +30,7 @@ struct Member {
 // What another daemon said last about the run.
 struct RunReport {
   bool started = false;
+  bool ended = false;
   uint64_t waiting_digest = 0;
   uint64_t view_digest = 0;
 };

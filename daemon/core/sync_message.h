@@ -38,6 +38,7 @@ struct RunState {
   std::string run_id;
   FoundingRecord founding;
   bool started = false;
+  bool ended = false;
   std::vector<ReplicaId> founders;
   uint64_t waiting_digest = 0;
   uint64_t view_digest = 0;

@@ -76,6 +76,11 @@ void DataPlane::Cut(NodeId peer) {
   remote_.transport->Connect(link);
 }
 
+void DataPlane::Forget(NodeId peer) {
+  receive_tokens_.erase(peer);
+  if (links_.erase(peer) > 0) remote_.transport->Disconnect(peer, /*force=*/true);
+}
+
 absl::Status DataPlane::Register(absl::Span<std::byte> memory, MemoryKind kind) {
   if (absl::Status done = remote_.transport->Register(memory, kind); !done.ok()) return done;
   absl::Status done = local_.Register(memory, kind);

@@ -44,6 +44,8 @@ class DataPlane {
   // FailedPrecondition when its transport is of another kind.
   absl::Status Link(const LinkOffer& theirs);
   void Cut(NodeId peer);
+  // Drops the peer's link and tokens. Its next link has new ones.
+  void Forget(NodeId peer);
 
   absl::Status Register(absl::Span<std::byte> memory, MemoryKind kind);
   void Unregister(absl::Span<std::byte> memory);

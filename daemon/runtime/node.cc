@@ -86,6 +86,7 @@ class Node::Impl final : public ActionHandler {
   void Run(const AnswerPull& action) { data_plane_->Answer(action.answer); }
   void Run(const StartSend& action);
   void Run(const CutLink& action) { data_plane_->Cut(action.node); }
+  void Run(const ForgetNode& action);
   // Actions on the control plane.
   void Run(const Sync& action);
   void Run(const Probe& action);
@@ -195,6 +196,11 @@ void Node::Impl::Run(const StartSend& action) {
   data_plane_->Send(action.answer,
                     trainers_->arena(action.attach).SlotSegment(action.slot, action.answer.segment),
                     action.send_id);
+}
+
+void Node::Impl::Run(const ForgetNode& action) {
+  data_plane_->Forget(action.node);
+  peers_->Forget(action.address);
 }
 
 void Node::Impl::Run(const Sync& action) {

@@ -108,6 +108,12 @@ void NodeService::OnProbe(NodeInfo, Done<NodeInfo> done) {
 void NodeService::OnConnect(LinkOffer offer, Done<LinkOffer> done) {
   Ask<LinkOffer>(std::move(done), [this, offer]() -> absl::StatusOr<LinkOffer> {
     if (absl::Status known = loop_->core().CheckCaller(offer.self); !known.ok()) return known;
+    loop_->Feed(LinkOffered{offer.self});
+    if (!loop_->core().Knows(offer.self.node_id)) {
+      return absl::ResourceExhaustedError(
+          "this daemon knows as many daemons as limits.nodes_max allows, or has the same node_id; "
+          "raise the limit, or give each daemon its own state directory");
+    }
     if (absl::Status linked = data_plane_->Link(offer); !linked.ok()) return linked;
     loop_->Feed(LinkReady{offer.self.node_id, offer.self.session});
     return data_plane_->OfferTo(offer.self.node_id);

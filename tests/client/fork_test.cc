@@ -151,7 +151,7 @@ TEST_F(ForkTest, TheChildMayAttachAnew) {
 
 // Forks while other threads attach and detach: the child finds no lock of the library held.
 TEST_F(ForkTest, ForksAmidAttachesAndDetaches) {
-  constexpr int kForks = 100;
+  constexpr int kForks = 30;
   const std::string nowhere = daemon_.socket_path() + ".not";
   options_.socket_path = nowhere.c_str();
   options_.mix_threads = 1;

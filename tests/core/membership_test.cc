@@ -120,8 +120,8 @@ TEST_F(MembershipTest, AFailedProbeToo) {
 
 TEST_F(MembershipTest, SilenceIsToldOnceAndEndsWithAnySign) {
   membership_.Learn(now_, From(1));
-  EXPECT_TRUE(membership_.MarkSilent(NodeId{1, 1}, "no answer"));
-  EXPECT_FALSE(membership_.MarkSilent(NodeId{1, 1}, "no answer"));
+  EXPECT_TRUE(membership_.MarkSilent(now_, NodeId{1, 1}, "no answer"));
+  EXPECT_FALSE(membership_.MarkSilent(now_, NodeId{1, 1}, "no answer"));
   EXPECT_EQ(membership_.Find(NodeId{1, 1})->silent_reason, "no answer");
   EXPECT_TRUE(membership_.Heard(now_, NodeId{1, 1}));
   EXPECT_FALSE(membership_.Heard(now_, NodeId{1, 1}));

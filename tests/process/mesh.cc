@@ -83,6 +83,7 @@ void Mesh::StartDaemon(int k) {
   const std::string own = folder_ + "/" + std::to_string(k);
   std::filesystem::create_directory(own);
   const std::string notify_path = own + "/notify.sock";
+  std::filesystem::remove(notify_path);
   const FileDescriptor notify = BindDatagram(notify_path);
   const std::string config_file = own + "/daemon.textproto";
   std::ofstream config(config_file);
@@ -99,6 +100,11 @@ void Mesh::StartDaemon(int k) {
   EXPECT_FALSE(daemons_[k].address.empty()) << "daemon " << k << " does not start";
   daemons_[k].stub = v1::MeshService::NewStub(
       grpc::CreateChannel(daemons_[k].address, grpc::InsecureChannelCredentials()));
+}
+
+void Mesh::Kill(int k, int signal_number) {
+  daemons_[k].child->Signal(signal_number);
+  EXPECT_GE(daemons_[k].child->Wait(kStartLimit), 0) << "daemon " << k << " does not end";
 }
 
 v1::Stats Mesh::Stats(int k, const std::string& run_id) const {

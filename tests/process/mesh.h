@@ -1,6 +1,8 @@
 // Mesh: real daemons on loopback, each with its own state folder and socket, and their statistics.
 #pragma once
 
+#include <signal.h>
+
 #include <functional>
 #include <memory>
 #include <string>
@@ -33,6 +35,12 @@ class Mesh {
   const std::string& address(int k) const { return daemons_[k].address; }
   // A folder that goes with the mesh; logs are in it.
   const std::string& Folder() const { return folder_; }
+
+  // Ends daemon k by a signal; returns when it has ended.
+  void Kill(int k, int signal_number = SIGKILL);
+  // Starts daemon k again, with its state and its socket, at another address: not for the seed of
+  // others.
+  void Restart(int k) { StartDaemon(k); }
 
   // Empty messages when the daemon does not answer.
   v1::Stats Stats(int k, const std::string& run_id) const;

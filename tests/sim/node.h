@@ -79,6 +79,7 @@ class SimNode final : public SlotKeeper {
   void Run(const AnswerPull& action) { data_->AnswerPull(index_, action.answer); }
   void Run(const StartSend& action) { data_->StartSend(index_, action); }
   void Run(const CutLink& action) { data_->CutLink(index_, World::IndexOf(action.node)); }
+  void Run(const ForgetNode&) {}  // a simulated link takes nothing that could be kept
   void Run(const Sync& action) { control_->Sync(index_, action); }
   void Run(const Probe& action) { control_->Probe(index_, action); }
   void Run(const Connect& action) { control_->Connect(index_, action); }
