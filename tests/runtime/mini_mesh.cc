@@ -36,9 +36,11 @@ class MiniNode final : public ActionHandler {
         feed);
     AttachServerOptions attach_options;
     attach_options.socket_path = std::move(socket);
-    trainers_ = std::make_unique<Trainers>(attach_options, SchemaLimits{},
-                                           ArenaLimit{uint64_t{1} << 30, "the test"}, &device_,
-                                           executor_.get(), data_plane_.get(), feed);
+    trainers_ = std::make_unique<Trainers>(
+        attach_options, SchemaLimits{}, ArenaLimit{uint64_t{1} << 30, "the test"}, &device_,
+        executor_.get(), data_plane_.get(), feed, [](auto&&, auto&&, auto&&, auto done) {
+          done(absl::UnimplementedError("no schemas here"));
+        });
     NodeCoreOptions options;
     options.self = self_;
     options.seeds = {Address(0)};
@@ -98,6 +100,7 @@ class MiniNode final : public ActionHandler {
         action.send_id);
   }
   void Take(const CutLink& action) { data_plane_->Cut(action.node); }
+  void Take(const EndDaemon&) {}
   void Take(const Log&) {}
   void Take(const Sync& action) {
     CallAt(action.address,
