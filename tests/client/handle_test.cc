@@ -2,7 +2,9 @@
 // Whatever is done, the outcome is a status and a message, and nobody else is disturbed.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <fstream>
 #include <functional>
 #include <future>
 #include <random>
@@ -184,6 +186,7 @@ class DetachInACallTest : public HandleTest {
     });
     until_it_waits();
     EXPECT_EQ(weightmesh_detach(handle_), WEIGHTMESH_OK);
+    EXPECT_LE(ArenasMapped(), 1) << "the trainer's is there still; the fake daemon's may be";
     // Nothing touches the weights any more.
     for (std::vector<float>& tensor : model_.tensors) std::fill(tensor.begin(), tensor.end(), 0);
     waiting.join();
@@ -191,6 +194,14 @@ class DetachInACallTest : public HandleTest {
     EXPECT_TRUE(daemon_.WaitForHangUp());
   }
 
+  static int ArenasMapped() {
+    std::ifstream maps("/proc/self/maps");
+    int arenas = 0;
+    for (std::string line; std::getline(maps, line);) {
+      arenas += line.find("memfd:arena") != std::string::npos;
+    }
+    return arenas;
+  }
   void AwaitWaits() { waits_.get_future().wait(); }
 
   std::promise<void> waits_;

@@ -41,7 +41,7 @@ TEST_F(ForgettingTest, SilentNodesBeyondTheLimitAreForgottenTheOldestFirst) {
   harness_.Advance(absl::Milliseconds(300));
   std::vector<NodeId> forgotten;
   for (const ForgetNode& action : harness_.All<ForgetNode>()) forgotten.push_back(action.node);
-  EXPECT_EQ(forgotten, (std::vector<NodeId>{CoreHarness::NodeOf(1), CoreHarness::NodeOf(2),
+  ASSERT_EQ(forgotten, (std::vector<NodeId>{CoreHarness::NodeOf(1), CoreHarness::NodeOf(2),
                                             CoreHarness::NodeOf(3)}));
   EXPECT_EQ(harness_.All<ForgetNode>()[0].address, CoreHarness::AddressOf(1));
   EXPECT_FALSE(Knows(3));
