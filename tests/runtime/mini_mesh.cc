@@ -101,6 +101,7 @@ class MiniNode final : public ActionHandler {
   }
   void Take(const CutLink& action) { data_plane_->Cut(action.node); }
   void Take(const EndDaemon&) {}
+  void Take(const ForgetNode&) {}
   void Take(const Log&) {}
   void Take(const Sync& action) {
     CallAt(action.address,
