@@ -62,6 +62,11 @@ absl::Status CheckCount(absl::string_view field, size_t count, size_t count_max)
   return Wrong(field, " has ", count, " entries; at most ", count_max, " are allowed");
 }
 
+absl::Status CheckRound(absl::string_view field, uint64_t round, Round round_max) {
+  if (round <= Value(round_max)) return absl::OkStatus();
+  return Wrong(field, " is ", round, "; it must be at most ", Value(round_max));
+}
+
 template <typename Id>
 absl::StatusOr<Id> NonZeroId(absl::string_view field, const v1::Id& proto) {
   const Id id{proto.high(), proto.low()};
@@ -96,9 +101,18 @@ absl::Status ReadReplicas(const v1::RunState& proto, RunState* run) {
       !s.ok()) {
     return s;
   }
+  const absl::flat_hash_set<ReplicaId> founders(run->founders.begin(), run->founders.end());
+  absl::flat_hash_set<ReplicaId> seen;
   for (int k = 0; k < proto.replicas_size(); ++k) {
     absl::StatusOr<ReplicaInfo> replica = FromProto(proto.replicas(k), run->run_id);
     if (!replica.ok()) return Within(replica.status(), "replicas[", k, "]");
+    if (!seen.insert(replica->replica_id).second) {
+      return Wrong("replicas[", k, "]: ", replica->replica_id.ToString(), " is listed twice");
+    }
+    if (run->started && !founders.contains(replica->replica_id)) {
+      return Wrong("replicas[", k, "]: ", replica->replica_id.ToString(),
+                   " is not among the founders of a run that has started");
+    }
     run->replicas.push_back(*std::move(replica));
   }
   return absl::OkStatus();
@@ -179,6 +193,9 @@ absl::StatusOr<FoundingRecord> FromProto(const v1::FoundingRecord& proto) {
   record.schema_digest = DigestFromProto(proto.schema_digest());
   if (record.schema_digest.IsZero()) return Wrong("schema_digest is missing or zero");
   record.weights_digest = DigestFromProto(proto.weights_digest());
+  if (absl::Status s = CheckRound("start_round", proto.start_round(), kStartRoundMax); !s.ok()) {
+    return s;
+  }
   record.start_round = Round{proto.start_round()};
   record.parameters = proto.parameters();
   record.segments = proto.segments();
@@ -199,6 +216,8 @@ absl::StatusOr<ReplicaInfo> FromProto(const v1::ReplicaInfo& proto, absl::string
   if (!id.ok()) return id.status();
   absl::Status status = CheckText("name", proto.name(), kReplicaNameInSyncBytesMax);
   status.Update(CheckEnum("state", proto.state(), ReplicaState::kDead));
+  status.Update(CheckRound("published_round", proto.published_round(), kRoundMax));
+  status.Update(CheckRound("mixed_round", proto.mixed_round(), kRoundMax));
   if (!status.ok()) return status;
   if (*id != MakeReplicaId(run_id, proto.name())) {
     return Wrong("replica_id ", id->ToString(), " is not that of \"", proto.name(), "\" in run \"",
@@ -223,6 +242,9 @@ absl::StatusOr<RunState> FromProto(const v1::RunState& proto) {
   run.ended = proto.started() && proto.ended();
   run.waiting_digest = proto.waiting_digest();
   run.view_digest = proto.view_digest();
+  if (absl::Status s = CheckRound("newest_round", proto.newest_round(), kRoundMax); !s.ok()) {
+    return s;
+  }
   run.newest_round = Round{proto.newest_round()};
   if (absl::Status s = ReadFounders(proto, &run); !s.ok()) return s;
   if (absl::Status s = ReadReplicas(proto, &run); !s.ok()) return s;

@@ -126,6 +126,11 @@ struct ProbeFailed {
 struct LinkOffered {
   NodeInfo from;
 };
+// Somebody offered a link as `node`, with other words than its process has used before: a lie, or
+// it has forgotten this node meanwhile. It is asked itself.
+struct LinkDoubted {
+  NodeId node;
+};
 struct LinkReady {
   NodeId node;
   SessionId session = 0;
@@ -142,6 +147,6 @@ using Event = std::variant<AttachRequested, TrainerGone, LeaveRequested, Publish
                            CollectRequested, Mixed, PullRequested, PullCancelled, PullAnswered,
                            PullEnded, SendEnded, LinkDown, FramesRefused, SyncReceived,
                            SyncAnswered, SyncFailed, SyncRefused, ProbeAnswered, ProbeFailed,
-                           LinkOffered, LinkReady, LinkFailed, TimerFired>;
+                           LinkOffered, LinkDoubted, LinkReady, LinkFailed, TimerFired>;
 
 }  // namespace weightmesh

@@ -12,6 +12,9 @@ namespace {
 // Least time between two syncs with one node that news may cause.
 constexpr absl::Duration kNewsInterval = absl::Milliseconds(10);
 constexpr absl::Duration kSyncTimeoutMin = absl::Seconds(2);
+// Syncs open at once with nodes that do not answer. Each carries all that this node knows: made-up
+// nodes, told by a liar, must not take the time of real ones.
+constexpr size_t kUnheardSyncsMax = 128;
 constexpr absl::Duration kConnectRetry = absl::Milliseconds(500);
 constexpr absl::Duration kConnectTimeout = absl::Seconds(2);
 // Starts that lie closer together than messages may take are not told apart.
@@ -105,7 +108,8 @@ void Membership::LearnNode(absl::Time now, const NodeInfo& info, bool first_hand
   if (info.node_id == options_.self.node_id) return;
   auto found = peers_.find(info.node_id);
   if (found == peers_.end()) {
-    if (peers_.size() + 1 >= options_.nodes_max) return;
+    const bool full = peers_.size() + 1 >= options_.nodes_max;
+    if (full && !(first_hand && GiveWay())) return;
     found = peers_.emplace(info.node_id, Peer{}).first;
     found->second.info = info;
     found->second.next_sync = now;
@@ -115,6 +119,17 @@ void Membership::LearnNode(absl::Time now, const NodeInfo& info, bool first_hand
   // What is asked at a former address can no longer be matched to the node.
   if (found->second.info.control_address != info.control_address) found->second.sync_open = false;
   found->second.info = info;
+}
+
+// One that speaks for itself takes the place of one that nobody but others has told of.
+bool Membership::GiveWay() {
+  const auto made_up = std::find_if(peers_.begin(), peers_.end(), [](const auto& entry) {
+    return entry.second.heard_at == absl::InfinitePast();
+  });
+  if (made_up == peers_.end()) return false;
+  given_way_.push_back(made_up->second.info);
+  peers_.erase(made_up);
+  return true;
 }
 
 bool Membership::Heard(absl::Time now, NodeId node) {
@@ -144,7 +159,8 @@ std::vector<NodeInfo> Membership::ForgetSilent(absl::Time now,
   }
   std::stable_sort(silent.begin(), silent.end(),
                    [](const Peer* a, const Peer* b) { return a->silent_since < b->silent_since; });
-  std::vector<NodeInfo> forgotten;
+  std::vector<NodeInfo> forgotten = std::exchange(given_way_, {});
+  std::erase_if(forgotten, [this](const NodeInfo& node) { return Find(node.node_id) != nullptr; });
   for (size_t k = 0; k < silent.size(); ++k) {
     const bool too_many = silent.size() - k > kSilentPeersMax;
     if (too_many || now - silent[k]->silent_since >= kSilentPeerKept) {
@@ -252,13 +268,29 @@ void Membership::SyncSoon(absl::Time now) {
 
 void Membership::Tick(absl::Time now, Actions* actions) {
   if (now < next_deadline_) return;
+  const auto sync = [&](Peer* peer) {
+    peer->sync_open = true;
+    peer->synced_at = now;
+    actions->push_back(Sync{peer->info.control_address, SyncTimeout(options_.sync_interval)});
+  };
+  std::vector<Peer*> unheard;
+  size_t unheard_open = 0;
   for (auto& [node, peer] : peers_) {
+    if (peer.sync_open && !peer.Answers()) ++unheard_open;
     if (peer.sync_open || now < peer.next_sync) continue;
-    peer.sync_open = true;
-    peer.synced_at = now;
     peer.next_sync = now + options_.sync_interval;
-    actions->push_back(Sync{peer.info.control_address, SyncTimeout(options_.sync_interval)});
+    if (peer.Answers()) {
+      sync(&peer);
+    } else {
+      unheard.push_back(&peer);
+    }
   }
+  // In turn: who was tried longest ago comes first.
+  const size_t room = kUnheardSyncsMax - std::min(kUnheardSyncsMax, unheard_open);
+  std::stable_sort(unheard.begin(), unheard.end(),
+                   [](const Peer* a, const Peer* b) { return a->synced_at < b->synced_at; });
+  if (unheard.size() > room) unheard.resize(room);
+  for (Peer* peer : unheard) sync(peer);
   for (Seed& seed : seeds_) {
     if (seed.is_self || seed.open || now < seed.next_try) continue;
     seed.next_try = now + options_.sync_interval;

@@ -46,6 +46,8 @@ struct Peer {
   // A later process of this node_id, found out while this one lives; session 0: none.
   NodeInfo refused;
 
+  bool Answers() const { return !silent && heard_at != absl::InfinitePast(); }
+
  private:
   friend class Membership;
   uint64_t sequence = 0;  // of the newest message of info.session
@@ -107,7 +109,8 @@ class Membership {
   // `node` is silent from now on. True if it was not before.
   bool MarkSilent(absl::Time now, NodeId node, absl::string_view reason);
 
-  // Forgets silent nodes that `is_needed` does not keep, as the constants above say. Returns them.
+  // Forgets silent nodes that `is_needed` does not keep, as the constants above say. Returns them,
+  // and those that have given way to others meanwhile.
   // A node that comes back is learnt anew; seeds are asked for ever.
   std::vector<NodeInfo> ForgetSilent(absl::Time now, absl::FunctionRef<bool(NodeId)> is_needed);
 
@@ -147,11 +150,13 @@ class Membership {
   };
 
   void LearnNode(absl::Time now, const NodeInfo& info, bool first_hand);
+  bool GiveWay();
   void ScheduleTick(absl::Time now);
 
   const MembershipOptions options_;
   std::map<NodeId, Peer> peers_;
   std::vector<Seed> seeds_;
+  std::vector<NodeInfo> given_way_;
   absl::Time next_deadline_;
 };
 

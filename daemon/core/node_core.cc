@@ -17,6 +17,9 @@ void NodeCore::Step(absl::Time now, const Event& event, Actions* actions) {
 }
 absl::Time NodeCore::next_deadline() const { return impl_->next_deadline(); }
 SyncMessage NodeCore::MakeSync() { return impl_->MakeSync(); }
+absl::Status NodeCore::CheckLinkOffer(const NodeInfo& from) const {
+  return impl_->CheckLinkOffer(from);
+}
 const NodeInfo& NodeCore::self() const { return impl_->self(); }
 absl::Status NodeCore::CheckCaller(const NodeInfo& from) const { return impl_->CheckCaller(from); }
 TopologySnapshot NodeCore::Topology(absl::Time now, absl::string_view run_id) const {
@@ -266,6 +269,7 @@ void NodeCore::Impl::On(const SendEnded& event) {
 
 void NodeCore::Impl::On(const LinkDown& event) {
   ++links_[event.peer].failures;
+  membership_.LinkCut(event.peer);  // made anew by the node's own word: its address may be a lie
   Doubt(event.peer, absl::StrCat("the link broke: ", event.reason), absl::Seconds(1));
 }
 
@@ -304,6 +308,8 @@ void NodeCore::Impl::On(const ProbeFailed& event) {
 }
 
 void NodeCore::Impl::On(const LinkOffered& event) { membership_.Meet(now_, event.from); }
+
+void NodeCore::Impl::On(const LinkDoubted& event) { membership_.LinkCut(event.node); }
 
 void NodeCore::Impl::On(const LinkReady& event) {
   // Forgotten while the link was made.

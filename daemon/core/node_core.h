@@ -64,6 +64,10 @@ class NodeCore {
   // live process, which started earlier; the message names both and the cure.
   absl::Status CheckCaller(const NodeInfo& from) const;
 
+  // Whether `from` may offer a data link: InvalidArgument when it has this node's own id,
+  // FailedPrecondition when it is not the session of its node that is known here; or CheckCaller's.
+  absl::Status CheckLinkOffer(const NodeInfo& from) const;
+
   // For operators. An empty run_id means all runs.
   TopologySnapshot Topology(absl::Time now, absl::string_view run_id) const;
   std::vector<ReplicaStatsSnapshot> Stats(absl::string_view run_id) const;

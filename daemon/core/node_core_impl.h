@@ -29,6 +29,7 @@ class NodeCore::Impl final : public StepContext {
   SyncMessage MakeSync();
   const NodeInfo& self() const { return options_.self; }
   absl::Status CheckCaller(const NodeInfo& from) const;
+  absl::Status CheckLinkOffer(const NodeInfo& from) const;
 
   TopologySnapshot Topology(absl::Time now, absl::string_view run_id) const;
   std::vector<ReplicaStatsSnapshot> Stats(absl::string_view run_id) const;
@@ -82,6 +83,7 @@ class NodeCore::Impl final : public StepContext {
   void On(const ProbeAnswered& event);
   void On(const ProbeFailed& event);
   void On(const LinkOffered& event);
+  void On(const LinkDoubted& event);
   void On(const LinkReady& event);
   void On(const LinkFailed& event);
   void On(const TimerFired& event);
@@ -112,6 +114,7 @@ class NodeCore::Impl final : public StepContext {
   bool IsHeld(const Run& run) const;
   void ForgetRun(const std::string& run_id);
   void ForgetEndedRuns(bool all);
+  void ForgetForeignRun();
   void ForgetSilentNodes();
 
   // node_founding.cc

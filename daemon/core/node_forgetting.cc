@@ -86,4 +86,14 @@ void NodeCore::Impl::ForgetEndedRuns(bool all) {
   for (const std::string& name : forgotten) ForgetRun(name);
 }
 
+// Forgets one run without a replica here: what others tell of takes no place from who attaches.
+void NodeCore::Impl::ForgetForeignRun() {
+  for (const auto& [name, run] : runs_) {
+    const bool local = std::any_of(locals_.begin(), locals_.end(), [&run](const auto& replica) {
+      return &replica.second->run() == run.get();
+    });
+    if (!local) return ForgetRun(name);
+  }
+}
+
 }  // namespace weightmesh

@@ -48,8 +48,9 @@ std::string NodeCore::Impl::LimitReached(const AttachRequested& event) {
   }
   if (FindRun(event.run_id) == nullptr) {
     if (runs_.size() >= options_.runs_max) ForgetEndedRuns(/*all=*/true);
+    if (runs_.size() >= options_.runs_max) ForgetForeignRun();
     if (runs_.size() >= options_.runs_max) {
-      return absl::StrCat("this daemon knows ", runs_.size(),
+      return absl::StrCat("this daemon serves ", runs_.size(),
                           " runs, its limit; end some or raise limits.runs_max");
     }
   }
@@ -202,8 +203,10 @@ void NodeCore::Impl::MergeMembers(Run* run, const NodeInfo& from, const RunState
     named.insert(info.replica_id);
     Member* known = run->Find(info.replica_id);
     if (run->started() && known == nullptr) continue;  // no founder
-    const bool elsewhere = known != nullptr && !known->node.IsZero() &&
-                           known->node != from.node_id && IsReachable(*known);
+    const bool elsewhere =
+        known != nullptr && !known->node.IsZero() && known->node != from.node_id &&
+        (IsReachable(*known) || known->confirmed || known->node == options_.self.node_id);
+    if (known == nullptr && run->members().size() >= kReplicasPerRunMax) continue;
     if (elsewhere) {
       // One name attached at two daemons at once: the lower node_id keeps it.
       if (run->started() || known->node < from.node_id) continue;
@@ -218,7 +221,7 @@ void NodeCore::Impl::MergeMembers(Run* run, const NodeInfo& from, const RunState
         break;
       }
     }
-    Member member{info, from.node_id, from.session};
+    Member member{info, from.node_id, from.session, state.started};
     if (!run->started() && info.state > ReplicaState::kWaiting && !state.started) {
       run->Erase(info.replica_id);
       continue;

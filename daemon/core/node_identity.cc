@@ -95,6 +95,24 @@ absl::Status NodeCore::Impl::CheckCaller(const NodeInfo& from) const {
   return absl::OkStatus();
 }
 
+// Who may be a link's other end: another node, by the process of it that is believed.
+absl::Status NodeCore::Impl::CheckLinkOffer(const NodeInfo& from) const {
+  if (absl::Status caller = CheckCaller(from); !caller.ok()) return caller;
+  if (from.node_id == options_.self.node_id) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("node_id ", from.node_id.ToString(),
+                     " is that of the daemon that is asked; give each daemon a state directory of "
+                     "its own, and delete node_id where one was copied"));
+  }
+  const Peer* peer = membership_.Find(from.node_id);
+  if (peer != nullptr && peer->info.session != from.session) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("node ", from.node_id.ToString(),
+                     " is known here by another session; sync first, then connect"));
+  }
+  return absl::OkStatus();
+}
+
 // A daemon that comes back as another process has lost its trainers.
 void NodeCore::Impl::BuryFormerSession(const NodeInfo& from) {
   for (auto& [name, run] : runs_) {

@@ -25,6 +25,8 @@ struct Member {
   ReplicaInfo info;
   NodeId node;            // zero: not heard of yet
   SessionId session = 0;  // of the node's process that hosts it
+  // The node has said that the run has started with this replica on it: no other can claim it.
+  bool confirmed = false;
 };
 
 // What another daemon said last about the run.

@@ -18,6 +18,10 @@ using attach::ScheduleKind;
 constexpr absl::Duration kRoundDeadlineMin = absl::Milliseconds(10);
 constexpr absl::Duration kRoundDeadlineMax = absl::Hours(1);
 constexpr uint32_t kReplicasPerRunMax = 4096;
+// What fits into a slot word (proto/control_page.h).
+constexpr Round kRoundMax{(uint64_t{1} << 62) - 1};
+// Half of it: no run can count to the end.
+constexpr Round kStartRoundMax{uint64_t{1} << 61};
 
 // Meanings, units and ranges: proto/weightmesh/v1/run_config.proto.
 struct RunConfig {

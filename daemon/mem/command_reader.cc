@@ -21,9 +21,6 @@ using control_page::kCommandsMax;
 
 namespace {
 
-// A round that fits into a slot word.
-constexpr uint64_t kRoundMax = UINT64_MAX >> 2;
-
 // Copies `shared` once: what is checked afterwards is what is used, whatever the trainer writes
 // meanwhile. The fence keeps the compiler from reading the original a second time.
 template <typename T>
@@ -80,7 +77,7 @@ absl::Status CommandReader::Drain(Sink sink) {
 
 void CommandReader::Take(const Command& command, Sink sink) {
   const Round round{command.round};
-  if (command.round == 0 || command.round > kRoundMax) {
+  if (round == kNoRound || round > kRoundMax) {
     ++commands_dropped_;
     return;
   }

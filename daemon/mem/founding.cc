@@ -63,11 +63,9 @@ absl::StatusOr<AttachRequested> ToAttachRequested(AttachId attach,
   absl::Status named = CheckName("run_id", request.run_id, kRunIdBytesMax);
   named.Update(CheckName("replica_name", request.replica_name, kReplicaNameBytesMax));
   if (!named.ok()) return named;
-  // Half of what fits into a slot word: no run can count to the end.
-  constexpr uint64_t kStartRoundMax = uint64_t{1} << 61;
-  if (request.start_round > kStartRoundMax) {
+  if (Round{request.start_round} > kStartRoundMax) {
     return absl::InvalidArgumentError(absl::StrCat("start_round is ", request.start_round,
-                                                   "; it must be at most ", kStartRoundMax));
+                                                   "; it must be at most ", Value(kStartRoundMax)));
   }
   const absl::Duration start_timeout = FromMilliseconds(request.start_timeout_ms);
   if (start_timeout <= absl::ZeroDuration() || start_timeout > kStartTimeoutMax) {

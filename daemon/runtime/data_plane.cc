@@ -57,15 +57,33 @@ absl::Status DataPlane::Link(const LinkOffer& theirs) {
                      theirs.transport_kind, " and ", self_.control_address, " over ", remote_.kind,
                      "; set transport.kind alike on all daemons"));
   }
+  if (absl::Status address = remote_.transport->CheckAddress(theirs.transport_address);
+      !address.ok()) {
+    return address;
+  }
   const auto known = links_.find(peer);
   if (known != links_.end() && known->second.address == theirs.transport_address &&
       known->second.send_token == theirs.token) {
+    known->second.session = theirs.self.session;
     return absl::OkStatus();
   }
-  links_[peer] = KnownLink{theirs.transport_address, theirs.token};
+  links_[peer] = KnownLink{theirs.transport_address, theirs.token, theirs.self.session};
   remote_.transport->Connect(
       PeerLink{peer, theirs.transport_address, theirs.token, OfferTo(peer).token});
   return absl::OkStatus();
+}
+
+absl::Status DataPlane::Accept(const LinkOffer& theirs) {
+  const auto known = links_.find(theirs.self.node_id);
+  if (known != links_.end() && known->second.session == theirs.self.session &&
+      (known->second.address != theirs.transport_address ||
+       known->second.send_token != theirs.token)) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("node ", theirs.self.node_id.ToString(),
+                     " has told another transport address or token in this session; it is asked "
+                     "again at its control address"));
+  }
+  return Link(theirs);
 }
 
 void DataPlane::Cut(NodeId peer) {

@@ -40,9 +40,13 @@ class DataPlane {
 
   // What `peer` must know to reach this node. The token is the same for each call.
   LinkOffer OfferTo(NodeId peer);
-  // Makes the peer reachable; nothing happens when it is, at the same address and token.
-  // FailedPrecondition when its transport is of another kind.
+  // Makes the peer, which was asked at its own control address, reachable; nothing happens when it
+  // is, at the same address and token. FailedPrecondition when its transport is of another kind,
+  // InvalidArgument when its address is none of that kind.
   absl::Status Link(const LinkOffer& theirs);
+  // The same for one that offers itself, and whose word is worth less. AlreadyExists when it
+  // contradicts what its session has told before.
+  absl::Status Accept(const LinkOffer& theirs);
   void Cut(NodeId peer);
   // Drops the peer's link and tokens. Its next link has new ones.
   void Forget(NodeId peer);
@@ -68,6 +72,7 @@ class DataPlane {
   struct KnownLink {
     std::string address;
     uint64_t send_token = 0;
+    SessionId session = 0;
   };
 
   Transport& TransportTo(NodeId peer);

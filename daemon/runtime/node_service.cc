@@ -107,14 +107,16 @@ void NodeService::OnProbe(NodeInfo, Done<NodeInfo> done) {
 
 void NodeService::OnConnect(LinkOffer offer, Done<LinkOffer> done) {
   Ask<LinkOffer>(std::move(done), [this, offer]() -> absl::StatusOr<LinkOffer> {
-    if (absl::Status known = loop_->core().CheckCaller(offer.self); !known.ok()) return known;
+    if (absl::Status known = loop_->core().CheckLinkOffer(offer.self); !known.ok()) return known;
     loop_->Feed(LinkOffered{offer.self});
     if (!loop_->core().Knows(offer.self.node_id)) {
       return absl::ResourceExhaustedError(
-          "this daemon knows as many daemons as limits.nodes_max allows, or has the same node_id; "
-          "raise the limit, or give each daemon its own state directory");
+          "this daemon knows as many daemons as limits.nodes_max allows; raise the limit");
     }
-    if (absl::Status linked = data_plane_->Link(offer); !linked.ok()) return linked;
+    if (absl::Status linked = data_plane_->Accept(offer); !linked.ok()) {
+      if (absl::IsAlreadyExists(linked)) loop_->Feed(LinkDoubted{offer.self.node_id});
+      return linked;
+    }
     loop_->Feed(LinkReady{offer.self.node_id, offer.self.session});
     return data_plane_->OfferTo(offer.self.node_id);
   });

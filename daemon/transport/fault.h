@@ -97,6 +97,9 @@ class FaultTransport : public Transport, private TransportSink {
 
   absl::Status Start(TransportSink* sink) override;
   std::string address() const override { return inner_->address(); }
+  absl::Status CheckAddress(absl::string_view address) const override {
+    return inner_->CheckAddress(address);
+  }
   bool Supports(MemoryKind kind) const override { return inner_->Supports(kind); }
   absl::Status Register(absl::Span<std::byte> memory, MemoryKind kind) override;
   void Unregister(absl::Span<std::byte> memory) override;

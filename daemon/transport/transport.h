@@ -68,6 +68,9 @@ class Transport {
   // Opaque bytes by which peers' transports of the same kind reach this one. Valid after Start.
   virtual std::string address() const = 0;
 
+  // InvalidArgument when `address` cannot be that of a transport of this kind, or is damaged.
+  virtual absl::Status CheckAddress(absl::string_view address) const = 0;
+
   virtual bool Supports(MemoryKind kind) const = 0;
 
   // Tells the transport of memory that it will send from and receive into (an arena), until

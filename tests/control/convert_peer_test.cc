@@ -207,6 +207,21 @@ TEST(ConvertPeer, RefusesWrongRuns) {
        {"replicas[0]: state is 0", [](auto* run) { run->mutable_replicas(0)->clear_state(); }},
        {"replicas[0]: state is 5",
         [](auto* run) { run->mutable_replicas(0)->set_state(static_cast<v1::ReplicaState>(5)); }},
+       {"replicas[2]: ", [](auto* run) { *run->add_replicas() = run->replicas(0); }},
+       {"is not among the founders",
+        [](auto* run) {
+          for (auto& founder : *run->mutable_founders()) founder.set_high(founder.high() ^ 1);
+        }},
+       {"newest_round is 4611686018427387904; it must be at most 4611686018427387903",
+        [](auto* run) { run->set_newest_round(uint64_t{1} << 62); }},
+       {"replicas[0]: published_round is 18446744073709551615",
+        [](auto* run) { run->mutable_replicas(0)->set_published_round(~uint64_t{0}); }},
+       {"replicas[0]: mixed_round is 18446744073709551615",
+        [](auto* run) { run->mutable_replicas(0)->set_mixed_round(~uint64_t{0}); }},
+       {"founding: start_round is 2305843009213693953; it must be at most 2305843009213693952",
+        [](auto* run) { run->mutable_founding()->set_start_round((uint64_t{1} << 61) + 1); }},
+       {"founding: segments is 4294967295",
+        [](auto* run) { run->mutable_founding()->set_segments(~uint32_t{0}); }},
        {"replicas has 4097 entries; at most 4096", [](auto* run) {
           while (run->replicas_size() < 4097) *run->add_replicas() = run->replicas(0);
         }}});

@@ -217,7 +217,7 @@ TEST_F(FoundingTest, AnInvalidConfigIsRefused) {
 }
 
 TEST_F(FoundingTest, LimitsAreNamed) {
-  harness_.options.replicas_max = 1;
+  harness_.options.replicas_max = 3;
   harness_.options.segments_max = 10;
   harness_.options.runs_max = 2;
   AttachRequested many = harness_.AttachEvent(AttachId{9});
@@ -231,13 +231,21 @@ TEST_F(FoundingTest, LimitsAreNamed) {
   others.runs[2].run_id = "third";
   harness_.Step(SyncReceived{others});
   EXPECT_EQ(harness_.core().Runs().size(), 2u) << "what peers say counts too";
+  harness_.Step(harness_.AttachEvent());
+  EXPECT_EQ(harness_.All<AdmitReplica>().size(), 1u);
   AttachRequested fourth = harness_.AttachEvent(AttachId{2});
   fourth.run_id = "fourth";
   harness_.Step(fourth);
+  EXPECT_EQ(harness_.All<AdmitReplica>().size(), 1u) << "a run of others gives way";
+  harness_.Step(SyncReceived{others});
+  EXPECT_EQ(harness_.core().Runs().size(), 2u);
+  AttachRequested fifth = harness_.AttachEvent(AttachId{4});
+  fifth.run_id = "fifth";
+  harness_.Step(fifth);
   ExpectRefused(ReplyCode::kLimit, "limits.runs_max");
-  harness_.Step(harness_.AttachEvent());
-  EXPECT_EQ(harness_.All<AdmitReplica>().size(), 1u);
   harness_.Step(harness_.AttachEvent(AttachId{3}, 7));
+  EXPECT_EQ(harness_.All<AdmitReplica>().size(), 1u);
+  harness_.Step(harness_.AttachEvent(AttachId{5}, 8));
   ExpectRefused(ReplyCode::kLimit, "limits.replicas_max");
 }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 
@@ -76,6 +77,52 @@ TEST_F(MembershipTest, NodesAreLearntFromOthersAndAskedAtOnce) {
 TEST_F(MembershipTest, TheNumberOfNodesIsLimited) {
   membership_.Learn(now_, From(9, {1, 2, 3, 4, 5, 6}));
   EXPECT_EQ(membership_.peers().size(), 4u);  // and oneself: nodes_max is 5
+}
+
+TEST_F(MembershipTest, OneThatSpeaksForItselfTakesThePlaceOfOneThatDoesNot) {
+  membership_.Learn(now_, From(1));
+  membership_.Heard(now_, Info(1).node_id);
+  SyncMessage liar = From(2);
+  for (uint32_t k = 10; k < 1000; ++k) liar.nodes.push_back(Info(k));
+  membership_.Learn(now_, liar);
+  membership_.Heard(now_, Info(2).node_id);
+  EXPECT_EQ(membership_.peers().size(), 4u);
+  now_ += absl::Seconds(1);
+  for (uint32_t honest : {3u, 4u}) {
+    membership_.Learn(now_, From(honest));
+    membership_.Heard(now_, Info(honest).node_id);
+    EXPECT_NE(membership_.Find(Info(honest).node_id), nullptr);
+  }
+  EXPECT_NE(membership_.Find(Info(1).node_id), nullptr) << "it answers";
+  EXPECT_EQ(membership_.peers().size(), 4u);
+  membership_.Learn(now_, From(5));
+  EXPECT_EQ(membership_.Find(Info(5).node_id), nullptr) << "all answer: the limit holds";
+  const auto forgotten = membership_.ForgetSilent(now_, [](NodeId) { return false; });
+  EXPECT_EQ(forgotten.size(), 2u) << "who gave way is forgotten for good";
+}
+
+TEST(LargeMembership, MadeUpNodesAreTriedAFewAtATimeAndInTurn) {
+  absl::Time now = absl::UnixEpoch();
+  Membership membership(MembershipOptions{Info(0), {}, kInterval, 4096}, now);
+  SyncMessage liar = From(1);
+  for (uint32_t k = 2; k < 1000; ++k) liar.nodes.push_back(Info(k));
+  membership.Learn(now, liar);
+  membership.Heard(now, Info(1).node_id);
+  std::set<std::string> tried;
+  for (int second = 0; second < 8; ++second) {
+    Actions actions;
+    membership.Tick(now, &actions);
+    std::set<std::string> addresses;
+    for (const Action& action : actions) addresses.insert(std::get<Sync>(action).address);
+    EXPECT_EQ(addresses.count(Info(1).control_address), 1u) << "who answers is never kept waiting";
+    EXPECT_LE(addresses.size(), 1u + 128);
+    EXPECT_GT(membership.next_deadline(), now) << "no spinning";
+    membership.SyncAnswered(now, Info(1).control_address, Info(1));
+    for (const std::string& address : addresses) membership.SyncFailed(now, address);
+    tried.insert(addresses.begin(), addresses.end());
+    now += kInterval;
+  }
+  EXPECT_EQ(tried.size(), 999u);
 }
 
 TEST_F(MembershipTest, OnlyANodeItselfTellsOfItsSession) {

@@ -21,7 +21,6 @@ using control_page::Command;
 using control_page::ControlPage;
 
 constexpr int kStepsMax = 64;
-constexpr uint64_t kRoundMax = UINT64_MAX >> 2;
 
 class HostileTrainer {
  public:
@@ -124,7 +123,7 @@ class HostileTrainer {
   }
 
   static void Check(Round round) {
-    WEIGHTMESH_CHECK(Value(round) >= 1 && Value(round) <= kRoundMax, "a round out of range");
+    WEIGHTMESH_CHECK(round > kNoRound && round <= kRoundMax, "a round out of range");
   }
   void Check(const Mixed& mixed) {
     WEIGHTMESH_CHECK(mixed.segments.size() == CoreWorld::kSegments, "a mix lacks segments");

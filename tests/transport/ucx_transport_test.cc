@@ -150,6 +150,23 @@ TEST(UcxTransportTest, AnAddressThatIsNoneBreaksTheLink) {
   }
 }
 
+// UCX believes an address whatever is in it, and may crash: ours says itself whether it is whole.
+TEST(UcxTransportTest, EveryByteOfAnAddressIsChecked) {
+  UcxNode node(1);
+  const std::string address = node.transport->address();
+  EXPECT_TRUE(node.transport->CheckAddress(address).ok());
+  for (size_t at = 0; at < address.size(); ++at) {
+    for (const int flip : {0x01, 0x80, 0xff}) {
+      std::string damaged = address;
+      damaged[at] = static_cast<char>(damaged[at] ^ flip);
+      EXPECT_EQ(node.transport->CheckAddress(damaged).code(), absl::StatusCode::kInvalidArgument);
+    }
+    EXPECT_FALSE(node.transport->CheckAddress(address.substr(0, at)).ok());
+    EXPECT_FALSE(node.transport->CheckAddress(address.substr(at + 1)).ok());
+  }
+  EXPECT_FALSE(node.transport->CheckAddress(address + "x").ok());
+}
+
 TEST(UcxTransportTest, CountsDataThatCameTooLate) {
   UcxNode reader(1);
   UcxNode source(2);

@@ -33,6 +33,10 @@ class UcxTransportImpl final : public UcxTransport {
 
   std::string address() const override { return data_thread_.worker().address(); }
 
+  absl::Status CheckAddress(absl::string_view address) const override {
+    return ParseWorkerAddress(address).status();
+  }
+
   bool Supports(MemoryKind kind) const override {
     return kind == MemoryKind::kHost || data_thread_.worker().supports_cuda();
   }
