@@ -2,6 +2,7 @@
 //
 // The first byte chooses the message, the rest is it.
 #include "daemon/control/convert_peer.h"
+#include "daemon/control/grpc_log.h"
 #include "tests/fuzz/core_world.h"
 #include "tests/fuzz/input.h"
 
@@ -61,6 +62,7 @@ void Take(Input* input) {
 }  // namespace weightmesh::fuzz
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  weightmesh::SetGrpcLogSink(nullptr);
   weightmesh::fuzz::Input input(data, size);
   weightmesh::fuzz::Take(&input);
   return 0;

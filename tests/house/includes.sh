@@ -65,7 +65,7 @@ for file in daemon/transport/*.h daemon/transport/*.cc; do
 done
 
 allow "daemon/control" daemon/control -- "$standard" '<[a-z_]+\.h>' '<(arpa|netinet|sys)/[a-z_]+\.h>' \
-  '<grpc(pp)?/[a-z_/]+\.h>' '"absl/[a-z_/]+\.h"' '"daemon/(core|control)/[a-z_]+\.h"' \
+  '<(grpc|grpcpp|google/protobuf)/[a-z_/]+\.h>' '"absl/[a-z_/]+\.h"' '"daemon/(core|control)/[a-z_]+\.h"' \
   '"daemon/transport/transport\.h"' '"proto/weightmesh/v1/[a-z_]+(\.grpc)?\.pb\.h"' "$contract"
 
 allow "the client library" client/src client/include -- "$standard" '<[a-z_]+\.h>' \
