@@ -179,17 +179,17 @@ TEST_F(WatchLimits, TooManyAreRefusedWithTheLimitAndTheCure) {
 // Its place is free again, also when it has not read what was written to it.
 TEST_F(WatchLimits, WhoVanishesIsForgotten) {
   ServerOptions options;
-  options.watches.watchers_max = 40;
+  options.watches.watchers_max = 2;
   options.watches.tick_ms = 1;
   Start(options);
   source_.AnswerAlways(BigTopology(0));
-  for (int k = 0; k < 20; ++k) {  // 40 places taken
+  for (int k = 0; k < 20; ++k) {
+    ASSERT_TRUE(AwaitPlace()) << "after " << k << " that had one and went";
     const auto gone = NewStub(server_->address());
-    TopologyStream read(gone.get());
     TopologyStream unread(gone.get());
-    ASSERT_TRUE(read.Read());
+    TopologyStream read(gone.get());
+    read.Read();
   }
-  EXPECT_TRUE(AwaitPlace());
 }
 
 // A machine or a network that goes without a word: nothing is closed, nothing answers.
