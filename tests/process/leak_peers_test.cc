@@ -1,8 +1,8 @@
 // Nothing leaks: hundreds of daemons that come, link and go leave a daemon with the descriptors,
 // threads, mappings and memory that it had.
 //
-// Most peers are this process: they speak PeerService and UCX as a daemon does, and go without a
-// word. Some are real daemons with a trainer, killed or asked to stop.
+// The peers are this process: they speak PeerService and UCX as a daemon does, and go without a
+// word.
 #include <gtest/gtest.h>
 #include <signal.h>
 
