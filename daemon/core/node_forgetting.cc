@@ -89,9 +89,9 @@ void NodeCore::Impl::ForgetEndedRuns(bool all) {
 // Forgets one run without a replica here: what others tell of takes no place from who attaches.
 void NodeCore::Impl::ForgetForeignRun() {
   for (const auto& [name, run] : runs_) {
-    const bool local = std::any_of(locals_.begin(), locals_.end(), [&run](const auto& replica) {
-      return &replica.second->run() == run.get();
-    });
+    const bool local = std::any_of(
+        locals_.begin(), locals_.end(),
+        [run = run.get()](const auto& replica) { return &replica.second->run() == run; });
     if (!local) return ForgetRun(name);
   }
 }
