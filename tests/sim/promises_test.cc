@@ -53,8 +53,8 @@ TEST_P(MeanIsKept, OverTenThousandRoundsWithUpdates) {
   ASSERT_TRUE(simulator.RunToEnd());
   EXPECT_EQ(simulator.Audit(), "");
   const Ledger& ledger = simulator.ledger();
-  const auto sum = [&](const Ledger::RoundRecord& record, uint32_t segment) {
-    return nodes * ledger.Mean(record, segment);
+  const auto sum = [&ledger, n = nodes](const Ledger::RoundRecord& record, uint32_t segment) {
+    return n * ledger.Mean(record, segment);
   };
   for (uint32_t segment = 0; segment < options.segments; ++segment) {
     double bound = 0;
