@@ -194,7 +194,7 @@ step "build: clang, core" build clang && step "tests: clang, core" run_tests cla
 step "clang-tidy: daemon/core, daemon/mem" check_tidy
 step "build: asan" build asan &&
   step "tests: asan" run_tests asan \
-    -E '^(sim_(lockstep|contraction|promises)|process_(hostile_peer|leak_trainers|leak_peers))_test$'
+    -E '^(sim_(contraction|failures|founding|lockstep|overlap|promises|swarm)|process_(hostile_peer|leak_.*))_test$'
 step "build: fuzz" build fuzz && step "fuzz: 30 s each" fuzz 30
 step "build: release" build release && step "tests: release" run_tests release
 print_summary
