@@ -159,10 +159,11 @@ void ReplicaSink::EndLate(uint32_t segment) {
 void ReplicaSink::Answered(SegmentId segment_id, uint32_t buffer, const PullAnswer& answer) {
   const uint32_t segment = Value(segment_id);
   SegmentPull& pull = pulls_[segment];
-  if (buffers_[segment][buffer].state != BufferState::kOpen || pull.buffer != buffer ||
-      pull.state == PullState::kEnding) {
+  if (buffers_[segment][buffer].state != BufferState::kOpen || pull.buffer != buffer) {
     return;  // of a pull that has its outcome
   }
+  // A cancel may come too late: data is heard of even then, for it lands.
+  if (pull.state == PullState::kEnding && answer.verdict != wire::Verdict::kData) return;
   switch (answer.verdict) {
     case wire::Verdict::kData:
       pull.state = PullState::kMoving;
