@@ -1,8 +1,11 @@
-// OtherUser: while it lives, this process acts as another user; only root can become one.
+// OtherUser: while it lives, this thread acts as another user; only root can become one.
+//
+// By the kernel's own calls: those of the C library make every thread of the process that user, the
+// daemon's under test, too, which would then take the stranger for one of its own.
 #pragma once
 
-#include <grp.h>
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <vector>
@@ -21,19 +24,23 @@ class OtherUser {
     const int count = ::getgroups(0, nullptr);
     former_groups_.resize(static_cast<size_t>(count));
     EXPECT_EQ(::getgroups(count, former_groups_.data()), count);
-    EXPECT_EQ(::setgroups(groups.size(), groups.data()), 0);
-    EXPECT_EQ(::setegid(group), 0);
-    EXPECT_EQ(::seteuid(user), 0);
+    Become(user, group, groups);
   }
   ~OtherUser() {
-    EXPECT_EQ(::seteuid(0), 0);
-    EXPECT_EQ(::setegid(0), 0);
-    EXPECT_EQ(::setgroups(former_groups_.size(), former_groups_.data()), 0);
+    EXPECT_EQ(::syscall(SYS_setresuid, -1, 0, -1), 0);
+    Become(0, 0, former_groups_);
   }
   OtherUser(const OtherUser&) = delete;
   OtherUser& operator=(const OtherUser&) = delete;
 
  private:
+  // REQUIRES: acts as root.
+  static void Become(uid_t user, gid_t group, const std::vector<gid_t>& groups) {
+    EXPECT_EQ(::syscall(SYS_setgroups, groups.size(), groups.data()), 0);
+    EXPECT_EQ(::syscall(SYS_setresgid, -1, group, -1), 0);
+    EXPECT_EQ(::syscall(SYS_setresuid, -1, user, -1), 0);
+  }
+
   std::vector<gid_t> former_groups_;
 };
 
