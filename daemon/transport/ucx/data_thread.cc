@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "daemon/core/check.h"
+#include "daemon/transport/ucx/epoll_guard.h"
 #include "daemon/transport/ucx/network_device.h"
 
 namespace weightmesh {
@@ -62,6 +63,7 @@ void UcxDataThread::Post(Command command) {
 }
 
 void UcxDataThread::Run() {
+  ReportOneDirectionAtATime();
   while (!stopping_) {
     bool moved = HandleCommands();
     for (int i = 0; i < kProgressBurst && worker_->Progress(); ++i) moved = true;
