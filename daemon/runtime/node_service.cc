@@ -117,7 +117,8 @@ void NodeService::OnConnect(LinkOffer offer, Done<LinkOffer> done) {
       if (absl::IsAlreadyExists(linked)) loop_->Feed(LinkDoubted{offer.self.node_id});
       return linked;
     }
-    loop_->Feed(LinkReady{offer.self.node_id, offer.self.session});
+    // Not ready yet: the caller takes this daemon's frames once it has the reply. This daemon's own
+    // Connect to the caller tells when that is so.
     return data_plane_->OfferTo(offer.self.node_id);
   });
 }

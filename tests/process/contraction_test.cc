@@ -142,6 +142,7 @@ TEST_P(Contraction, OfRealDaemonsFollowsTheLaw) {
     ASSERT_EQ(trace.size(), kRounds);
     for (uint64_t round = 1; round <= kRounds; ++round) rounds[round].push_back(trace[round - 1]);
   }
+  EXPECT_EQ(mesh.FramesRefused(), 0u) << "a pull was redirected, so the schedule is not followed";
   const double ratio = MeanRatio(rounds);
   std::printf("%s: %.4f a round, by the law %.4f\n", ScheduleName(GetParam()), ratio, kLaw);
   EXPECT_NEAR(ratio, kLaw, kTolerance * kLaw);

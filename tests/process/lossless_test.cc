@@ -53,6 +53,7 @@ TEST_P(Lossless, EveryPullArrivesThoughTrainersStall) {
           << result.DescribePulls() << " of replica " << k;
     }
   }
+  EXPECT_EQ(mesh.FramesRefused(), 0u);
   std::printf("%s: %zu runs of %lu rounds, every pull arrived\n", ScheduleName(GetParam()),
               runs.size(), static_cast<unsigned long>(rounds));
 }

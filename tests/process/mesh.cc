@@ -129,6 +129,12 @@ v1::LinkList Mesh::Links(int k) const {
   });
 }
 
+uint64_t Mesh::FramesRefused() const {
+  uint64_t refused = 0;
+  for (int k = 0; k < size(); ++k) refused += Stats(k, "").frames_refused();
+  return refused;
+}
+
 bool Mesh::Await(const std::function<bool()>& holds, absl::Duration limit) {
   const absl::Time end = absl::Now() + limit;
   for (int steps = 0; !holds(); ++steps) {

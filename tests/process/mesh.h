@@ -46,6 +46,8 @@ class Mesh {
   v1::Stats Stats(int k, const std::string& run_id) const;
   v1::Topology Topology(int k, const std::string& run_id) const;
   v1::LinkList Links(int k) const;
+  // Frames that all daemons have refused: none without a fault, and nothing is redirected then.
+  uint64_t FramesRefused() const;
 
   // Asks again until `holds`, at most `limit`; whether it did.
   static bool Await(const std::function<bool()>& holds, absl::Duration limit);

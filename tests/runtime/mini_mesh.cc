@@ -118,7 +118,7 @@ class MiniNode final : public ActionHandler {
   void Take(const Connect& action) {
     CallAt(action.address, [this, offer = data_plane_->OfferTo(action.node)](MiniNode* peer) {
       WEIGHTMESH_CHECK(peer->data_plane_->Link(offer).ok(), "no link");
-      peer->loop_->Feed(LinkReady{offer.self.node_id, offer.self.session});
+      peer->loop_->Feed(LinkOffered{offer.self});
       executor_->Post([this, theirs = peer->data_plane_->OfferTo(offer.self.node_id)] {
         WEIGHTMESH_CHECK(data_plane_->Link(theirs).ok(), "no link");
         loop_->Feed(LinkReady{theirs.self.node_id, theirs.self.session});
