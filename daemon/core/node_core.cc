@@ -307,7 +307,18 @@ void NodeCore::Impl::On(const ProbeFailed& event) {
   if (!lives) Silence(event.node, event.reason);
 }
 
-void NodeCore::Impl::On(const LinkOffered& event) { membership_.Meet(now_, event.from); }
+// Another member's frames go both ways: this side's may once its own Connect is answered.
+void NodeCore::Impl::On(const LinkOffered& event) {
+  const NodeId node = event.from.node_id;
+  membership_.Meet(now_, event.from);
+  for (const auto& [name, run] : runs_) {
+    const auto& members = run->members();
+    const bool shared = std::any_of(members.begin(), members.end(), [node](const auto& member) {
+      return member.second.node == node;
+    });
+    if (shared) return membership_.ConnectNow(now_, node, actions_);
+  }
+}
 
 void NodeCore::Impl::On(const LinkDoubted& event) { membership_.LinkCut(event.node); }
 

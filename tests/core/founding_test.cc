@@ -68,6 +68,24 @@ TEST_F(FoundingTest, TheRunStartsWhenAllFoundersReportedTheSameSet) {
   EXPECT_EQ(page.publish_wait, absl::Seconds(1));
 }
 
+// The one that asks takes our frames only once it has our reply: being asked makes no link ready.
+TEST_F(FoundingTest, AMembersOfferIsAnsweredByAnOwnConnect) {
+  harness_.Step(harness_.AttachEvent());
+  Waits(1, {1});
+  harness_.Step(LinkOffered{harness_.InfoOf(2)});
+  EXPECT_TRUE(harness_.All<Connect>().empty()) << "node 2 is in no run that is known here";
+  harness_.Step(LinkOffered{harness_.InfoOf(1)});
+  EXPECT_EQ(harness_.Only<Connect>().node, CoreHarness::NodeOf(1));
+  Waits(2, {0, 1, 2});
+  Waits(1, {0, 1, 2});
+  ASSERT_TRUE(Started());
+  harness_.Step(LinkOffered{harness_.InfoOf(2)});
+  harness_.Step(LinkReady{CoreHarness::NodeOf(1), 101});
+  EXPECT_TRUE(harness_.All<StartReplica>().empty()) << "offered is not linked";
+  harness_.Step(LinkReady{CoreHarness::NodeOf(2), 102});
+  EXPECT_EQ(harness_.All<StartReplica>().size(), 1u);
+}
+
 TEST_F(FoundingTest, WithoutLinksItStartsAfterAWhile) {
   harness_.Step(harness_.AttachEvent());
   Waits(1, {0, 1, 2});
