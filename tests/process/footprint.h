@@ -9,6 +9,13 @@
 
 namespace weightmesh {
 
+// Whether what a process of ours holds resident is its own: AddressSanitizer keeps freed memory.
+#ifdef __SANITIZE_ADDRESS__
+inline constexpr bool kResidentMemoryIsOwn = false;
+#else
+inline constexpr bool kResidentMemoryIsOwn = true;
+#endif
+
 struct Footprint {
   int descriptors = 0;
   int threads = 0;
