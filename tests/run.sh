@@ -14,9 +14,9 @@
 #   -h, --help              this text
 #
 # Without options: clang-format on every file; the core with clang, its lock annotations and
-# clang-tidy; nearly everything under AddressSanitizer and UBSan; every fuzz target for 30 s; the
-# release build of everything with all tests, whose summary comes last. Exit status: 0 all passed,
-# 1 a step failed, 2 usage.
+# clang-tidy; nearly everything under AddressSanitizer and UBSan; what has threads under
+# ThreadSanitizer; every fuzz target for 30 s; the release build of everything with all tests, whose
+# summary comes last. Exit status: 0 all passed, 1 a step failed, 2 usage.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
@@ -45,7 +45,7 @@ while [ $# -gt 0 ]; do
         --fuzz-target) fuzz_target=$2 ;;
       esac
       shift ;;
-    -h|--help) sed -n '2,20s/^# \{0,1\}//p' tests/run.sh; exit 0 ;;
+    -h|--help) sed -n '2,19s/^# \{0,1\}//p' tests/run.sh; exit 0 ;;
     *) usage_error "unknown option '$1'" ;;
   esac
   shift
@@ -185,8 +185,9 @@ fi
 #   asan    wild reads and writes, leaks, undefined behaviour and failed assertions, in all that we
 #           build: daemons and trainers of the process tests, too. (So no debug build: it has
 #           nothing to add but its own time. The preset is there for debuggers.) Left out: the
-#           simulator's long tests, which repeat what its short ones do, and those that measure a
-#           daemon's memory, most of which is AddressSanitizer's there;
+#           simulator's long tests, which repeat what its short ones do, and the leak tests, whose
+#           thousands of cycles take minutes there to measure a memory that is the sanitizer's;
+#   tsan    races: core, edges, transports with UCX, client, and gRPC's threads in the control plane;
 #   fuzz    what strangers send;
 #   release what users run, and the time limits and walls (tests/house) that hold there.
 step "clang-format" check_format
@@ -194,7 +195,8 @@ step "build: clang, core" build clang && step "tests: clang, core" run_tests cla
 step "clang-tidy: daemon/core, daemon/mem" check_tidy
 step "build: asan" build asan &&
   step "tests: asan" run_tests asan \
-    -E '^(sim_(contraction|failures|founding|lockstep|overlap|promises|swarm)|process_(hostile_peer|leak_.*))_test$'
+    -E '^(sim_(contraction|failures|founding|lockstep|overlap|promises|swarm)|process_leak_.*)_test$'
+step "build: tsan" build tsan && step "tests: tsan" run_tests tsan
 step "build: fuzz" build fuzz && step "fuzz: 30 s each" fuzz 30
 step "build: release" build release && step "tests: release" run_tests release
 print_summary

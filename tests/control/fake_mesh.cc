@@ -1,6 +1,8 @@
 // Fakes of what stands behind the gRPC services.
 #include "tests/control/fake_mesh.h"
 
+#include <utility>
+
 #include "tests/control/samples.h"
 
 namespace weightmesh::testing {
@@ -11,38 +13,48 @@ absl::Status CheckRun(const std::string& run_id) {
   return absl::NotFoundError("no such run");
 }
 
+}  // namespace
+
+void FakeMeshSource::FailWith(absl::Status failure) {
+  MutexLock lock(&mutex_);
+  failure_ = std::move(failure);
+}
+
 template <typename T>
-void Answer(const absl::Status& failure, const T& sample, const MeshSource::Done<T>& done) {
+void FakeMeshSource::Answer(const T& sample, const Done<T>& done) {
+  absl::Status failure;
+  {
+    MutexLock lock(&mutex_);
+    failure = failure_;
+  }
   if (!failure.ok()) return done(failure);
   done(sample);
 }
 
-}  // namespace
-
 void FakeMeshSource::Topology(std::string run_id, Done<TopologySnapshot> done) {
   if (absl::Status known = CheckRun(run_id); !known.ok()) return done(known);
-  Answer(failure, SampleTopology(), done);
+  Answer(SampleTopology(), done);
 }
 
 void FakeMeshSource::Stats(std::string run_id, bool, Done<StatsReport> done) {
   if (absl::Status known = CheckRun(run_id); !known.ok()) return done(known);
-  Answer(failure, SampleStats(), done);
+  Answer(SampleStats(), done);
 }
 
 void FakeMeshSource::Schedule(std::string run_id, Round round, SegmentId segment,
                               Done<ScheduleSnapshot> done) {
   if (absl::Status known = CheckRun(run_id); !known.ok()) return done(known);
   if (Value(segment) >= 2) return done(absl::OutOfRangeError("the run has 2 segments"));
-  Answer(failure, SampleSchedule(round == kNoRound ? Round{101} : round), done);
+  Answer(SampleSchedule(round == kNoRound ? Round{101} : round), done);
 }
 
 void FakeMeshSource::Runs(Done<std::vector<RunSnapshot>> done) {
-  Answer(failure, std::vector<RunSnapshot>{SampleRun()}, done);
+  Answer(std::vector<RunSnapshot>{SampleRun()}, done);
 }
 
-void FakeMeshSource::Links(Done<LinksReport> done) { Answer(failure, SampleLinks(), done); }
+void FakeMeshSource::Links(Done<LinksReport> done) { Answer(SampleLinks(), done); }
 
-void FakeMeshSource::Config(Done<ConfigReport> done) { Answer(failure, SampleConfig(), done); }
+void FakeMeshSource::Config(Done<ConfigReport> done) { Answer(SampleConfig(), done); }
 
 void FakePeerHandler::OnSync(SyncMessage message, Done<SyncMessage> done) {
   message.nodes = {message.self};

@@ -5,13 +5,15 @@
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "daemon/control/mesh_source.h"
 #include "daemon/control/peer_handler.h"
+#include "daemon/core/mutex.h"
 
 namespace weightmesh::testing {
 
-// Knows run "letters" only, of two segments. Every answer is `failure` unless that is OK.
+// Knows run "letters" only, of two segments. Threads: any.
 class FakeMeshSource : public MeshSource {
  public:
   void Topology(std::string run_id, Done<TopologySnapshot> done) override;
@@ -22,7 +24,15 @@ class FakeMeshSource : public MeshSource {
   void Links(Done<LinksReport> done) override;
   void Config(Done<ConfigReport> done) override;
 
-  absl::Status failure;
+  // Every answer from now on.
+  void FailWith(absl::Status failure);
+
+ private:
+  template <typename T>
+  void Answer(const T& sample, const Done<T>& done);
+
+  Mutex mutex_;
+  absl::Status failure_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Answers with the samples, and refuses transports other than "ucx".

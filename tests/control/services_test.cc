@@ -126,7 +126,7 @@ TEST_F(Services, TheSourcesRefusalReachesTheCaller) {
   grpc::Status status = Call([&](auto* c) { return mesh_->GetSchedule(c, request, &table); });
   EXPECT_EQ(status.error_code(), grpc::StatusCode::OUT_OF_RANGE);
 
-  source_.failure = absl::ResourceExhaustedError("the core's queue is full");
+  source_.FailWith(absl::ResourceExhaustedError("the core's queue is full"));
   v1::RunList runs;
   status = Call([&](auto* c) { return mesh_->ListRuns(c, {}, &runs); });
   EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);

@@ -133,7 +133,7 @@ TEST_F(Ctl, TheMeshSaysNo) {
   const Result segment = Ask("schedule --segment 2");
   EXPECT_EQ(segment.exit_code, 1);
   EXPECT_THAT(segment.out, HasSubstr("the run has 2 segments"));
-  source_.failure = absl::ResourceExhaustedError("the core's queue is full");
+  source_.FailWith(absl::ResourceExhaustedError("the core's queue is full"));
   EXPECT_EQ(Ask("runs").exit_code, 1);
   EXPECT_EQ(Ask("runs --watch").exit_code, 1);
 }
