@@ -4,9 +4,14 @@
 // targets have it.
 #include "client/src/kernels.h"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <bit>
 #include <cstdint>
 #include <cstring>
+
+#include "client/src/checksum.h"
 
 namespace weightmesh::client {
 namespace {
@@ -63,6 +68,38 @@ WEIGHTMESH_INLINE float Widen(uint16_t bf16) {
   return value;
 }
 
+// Half of the lanes as a vector, which the widest registers hold in double: left to itself the
+// compiler keeps the sums in memory, and each row of parameters waits for the one before.
+constexpr size_t kHalf = kDifferenceLanes / 2;
+using FloatHalf [[gnu::vector_size(kHalf * sizeof(float))]] = float;
+using WordHalf [[gnu::vector_size(kHalf * sizeof(uint32_t))]] = uint32_t;
+using ShortHalf [[gnu::vector_size(kHalf * sizeof(uint16_t))]] = uint16_t;
+using SumHalf [[gnu::vector_size(kHalf * sizeof(double))]] = double;
+
+WEIGHTMESH_INLINE void WidenHalf(const float* from, FloatHalf* half) {
+  std::memcpy(half, from, sizeof *half);
+}
+WEIGHTMESH_INLINE void WidenHalf(const uint16_t* from, FloatHalf* half) {
+  ShortHalf shorts;
+  std::memcpy(&shorts, from, sizeof shorts);
+  const WordHalf bits = __builtin_convertvector(shorts, WordHalf) << 16;
+  std::memcpy(half, &bits, sizeof bits);
+}
+
+template <typename WireValue>
+WEIGHTMESH_INLINE void MixHalf(const WireValue* peer, const WireValue* own, float alpha,
+                               float* weights, SumHalf* sums) {
+  FloatHalf peer_half, own_half, weight_half;
+  WidenHalf(peer, &peer_half);
+  WidenHalf(own, &own_half);
+  std::memcpy(&weight_half, weights, sizeof weight_half);
+  const FloatHalf difference = peer_half - own_half;
+  weight_half += alpha * difference;
+  std::memcpy(weights, &weight_half, sizeof weight_half);
+  const SumHalf wide = __builtin_convertvector(difference, SumHalf);
+  *sums += wide * wide;
+}
+
 template <typename WireValue>
 WEIGHTMESH_INLINE void MixValues(const MixRun& run, float alpha, DifferenceLanes* lanes) {
   float* __restrict weights = run.weights;
@@ -83,12 +120,15 @@ WEIGHTMESH_INLINE void MixValues(const MixRun& run, float alpha, DifferenceLanes
   for (; i < count && lane != 0; ++i, lane = (lane + 1) % kDifferenceLanes) {
     lanes->sums[lane] += mix_one(i);
   }
-  double row[kDifferenceLanes];
-  std::memcpy(row, lanes->sums, sizeof row);
+  SumHalf low, high;
+  std::memcpy(&low, lanes->sums, sizeof low);
+  std::memcpy(&high, lanes->sums + kHalf, sizeof high);
   for (; i + kDifferenceLanes <= count; i += kDifferenceLanes) {
-    for (size_t k = 0; k < kDifferenceLanes; ++k) row[k] += mix_one(i + k);
+    MixHalf(peer + i, own + i, alpha, weights + i, &low);
+    MixHalf(peer + i + kHalf, own + i + kHalf, alpha, weights + i + kHalf, &high);
   }
-  std::memcpy(lanes->sums, row, sizeof row);
+  std::memcpy(lanes->sums, &low, sizeof low);
+  std::memcpy(lanes->sums + kHalf, &high, sizeof high);
   for (size_t k = 0; i < count; ++i, ++k) lanes->sums[k] += mix_one(i);
 }
 
@@ -107,7 +147,10 @@ bool EncodeBaseline(WireFormat wire, const float* weights, size_t count, void* w
 void MixBaseline(WireFormat wire, const MixRun& run, float alpha, DifferenceLanes* lanes) {
   MixBody(wire, run, alpha, lanes);
 }
-constexpr Kernels kBaseline = {"baseline", EncodeBaseline, MixBaseline};
+uint64_t ChecksumBaseline(const void* data, size_t bytes, uint64_t seed) {
+  return XXH3_64bits_withSeed(data, bytes, seed);
+}
+constexpr Kernels kBaseline = {"baseline", EncodeBaseline, MixBaseline, ChecksumBaseline};
 
 #if defined(__x86_64__)
 #define WEIGHTMESH_AVX2 __attribute__((target("avx2")))
@@ -121,7 +164,7 @@ WEIGHTMESH_AVX2 void MixAvx2(WireFormat wire, const MixRun& run, float alpha,
                              DifferenceLanes* lanes) {
   MixBody(wire, run, alpha, lanes);
 }
-constexpr Kernels kAvx2 = {"avx2", EncodeAvx2, MixAvx2};
+constexpr Kernels kAvx2 = {"avx2", EncodeAvx2, MixAvx2, Xxh3Avx2};
 
 WEIGHTMESH_AVX512 bool EncodeAvx512(WireFormat wire, const float* weights, size_t count,
                                     void* wire_data) {
@@ -131,7 +174,7 @@ WEIGHTMESH_AVX512 void MixAvx512(WireFormat wire, const MixRun& run, float alpha
                                  DifferenceLanes* lanes) {
   MixBody(wire, run, alpha, lanes);
 }
-constexpr Kernels kAvx512 = {"avx512", EncodeAvx512, MixAvx512};
+constexpr Kernels kAvx512 = {"avx512", EncodeAvx512, MixAvx512, Xxh3Avx512};
 #endif
 
 }  // namespace

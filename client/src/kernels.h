@@ -1,4 +1,4 @@
-// The two inner loops of the client: weights to wire format, and the mix. Pure; any thread.
+// The inner loops of the client: weights to wire format, the mix, the checksum. Pure; any thread.
 //
 // The loops exist once and are compiled for several CPU targets, which give equal bits: fp32
 // arithmetic without contraction, and sums whose order does not depend on the width of a vector.
@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "proto/arena_layout.h"
@@ -48,6 +49,9 @@ struct Kernels {
 
   // weights += alpha · (Q(peer) - own), in fp32; adds the squared differences to `lanes`.
   void (*mix)(WireFormat wire, const MixRun& run, float alpha, DifferenceLanes* lanes);
+
+  // XXH3-64 of `bytes` bytes at `data`, seeded: a block's checksum with its BlockSeed.
+  uint64_t (*checksum)(const void* data, size_t bytes, uint64_t seed);
 };
 
 // The fastest that this CPU runs.

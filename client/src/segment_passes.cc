@@ -36,7 +36,7 @@ void PublishSegment(const ModelLayout& model, const Kernels& kernels, const Seal
       next += piece.parameters * parameter_bytes;
     }
     StoreWord(seal + 8 * (1 + block),
-              BlockChecksum(key, block, data, BlockDataBytes(place, block)));
+              kernels.checksum(data, BlockDataBytes(place, block), BlockSeed(key, block)));
   }
   StoreWord(seal, MakeSealWord(key, finite ? 0 : kSealNonFinite));
 }
@@ -62,7 +62,7 @@ SegmentMix MixSegment(const ModelLayout& model, const Kernels& kernels, const Se
   for (uint64_t block = 0; block < place.blocks; ++block) {
     const uint64_t block_offset = place.offset + block * kBlockBytes;
     const std::byte* const peer = inbox + block_offset;
-    if (BlockChecksum(peer_key, block, peer, BlockDataBytes(place, block)) !=
+    if (kernels.checksum(peer, BlockDataBytes(place, block), BlockSeed(peer_key, block)) !=
         LoadWord(seal + 8 * (1 + block))) {
       result.outcome = Outcome::kCorrupt;
       ++result.blocks_bad;

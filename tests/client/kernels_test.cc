@@ -11,6 +11,8 @@
 #include <random>
 #include <vector>
 
+#include "proto/segment_seal.h"
+
 namespace weightmesh::client {
 namespace {
 
@@ -134,6 +136,20 @@ TEST_P(KernelsTest, CuttingARunChangesNoBit) {
                       0.5f, &lanes);
     ASSERT_EQ(std::memcmp(cut_weights.data(), whole.data(), count * sizeof(float)), 0) << cut;
     ASSERT_EQ(lanes.Total(), whole_sum) << cut;
+  }
+}
+
+TEST(Checksum, IsThatOfTheContractOnEveryTarget) {
+  std::vector<std::byte> data(kBlockBytes);
+  for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<std::byte>(i * 131 >> 3);
+  const SealKey key = {1, 2, 3, 4};
+  for (const size_t bytes : {size_t{1}, size_t{16}, size_t{129}, size_t{241}, size_t{1024},
+                             size_t{5000}, data.size() - 1, data.size()}) {
+    const uint64_t expected = BlockChecksum(key, 5, data.data(), bytes);
+    for (const Kernels* kernels : RunnableKernels()) {
+      EXPECT_EQ(kernels->checksum(data.data(), bytes, BlockSeed(key, 5)), expected)
+          << kernels->target << " " << bytes;
+    }
   }
 }
 
