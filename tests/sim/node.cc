@@ -52,7 +52,14 @@ void SimNode::Post(absl::Duration delay, Event event) {
 
 void SimNode::Step(const Event& event) {
   actions_.clear();
-  core_->Step(world_->queue.now(), event, &actions_);
+  ++world_->core_steps;
+  if (world_->times_core) {
+    const auto begun = std::chrono::steady_clock::now();
+    core_->Step(world_->queue.now(), event, &actions_);
+    world_->core_time += std::chrono::steady_clock::now() - begun;
+  } else {
+    core_->Step(world_->queue.now(), event, &actions_);
+  }
   // Actions only post: nothing here steps a core, so actions_ stays as it is.
   world_->ledger.Trace({static_cast<uint64_t>(absl::ToUnixNanos(world_->queue.now())), index_,
                         event.index(), actions_.size()});

@@ -53,6 +53,10 @@ class Simulator {
   DataPlane& data() { return *data_; }
   absl::Duration elapsed() const { return world_->queue.now() - absl::UnixEpoch(); }
   uint64_t tasks_run() const { return world_->queue.tasks_run(); }
+  // Steps of all cores so far, and the seconds that they took since TimeCore.
+  uint64_t core_steps() const { return world_->core_steps; }
+  double core_seconds() const { return std::chrono::duration<double>(world_->core_time).count(); }
+  void TimeCore() { world_->times_core = true; }
 
   // What a trainer's core counted. REQUIRES: its node is up and still knows the run.
   ReplicaStatistics StatisticsOf(uint32_t trainer) const;

@@ -1,6 +1,7 @@
 // World: what all parts of one simulation share.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -28,6 +29,10 @@ struct World {
   EventQueue queue;
   Ledger ledger;
   CounterRng rng;  // of the network
+  // Of all nodes, for benchmarks: how many steps, and how long they took if `times_core`.
+  uint64_t core_steps = 0;
+  bool times_core = false;
+  std::chrono::steady_clock::duration core_time{};
   std::vector<SimNode*> nodes;
   std::map<ReplicaId, uint32_t> rows;  // the ledger's row of a replica's trainer
 
