@@ -1,0 +1,260 @@
+// pull_bench: pulls of 4 MiB segments, verified and mixed as they land, against UCX's own
+// benchmark, and between replicas of one daemon against memcpy.
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "daemon/transport/loopback.h"
+#include "daemon/transport/ucx/ucx_transport.h"
+#include "tests/bench/best_of.h"
+#include "tests/bench/options.h"
+#include "tests/bench/pull_peers.h"
+#include "tests/bench/report.h"
+
+namespace weightmesh::bench {
+namespace {
+
+constexpr uint64_t kSegmentBytes = uint64_t{4} << 20;
+constexpr uint64_t kSegments = 16;
+constexpr uint64_t kInFlight = 4;  // as many as a daemon sends to one peer at a time
+
+[[noreturn]] void Fail(const std::string& what) {
+  std::fprintf(stderr, "pull_bench: %s\n", what.c_str());
+  std::exit(1);
+}
+
+struct Side {
+  std::unique_ptr<UcxTransport> transport;
+  QueuedSink sink;
+};
+
+std::unique_ptr<Side> StartUcx(Segments* segments) {
+  auto side = std::make_unique<Side>();
+  auto transport = NewUcxTransport({.network_devices = {}, .control_ip = "127.0.0.1"});
+  if (!transport.ok()) Fail(transport.status().ToString());
+  side->transport = *std::move(transport);
+  absl::Status done = side->transport->Start(&side->sink);
+  if (done.ok()) {
+    done = side->transport->Register(absl::MakeSpan(segments->snapshot), MemoryKind::kHost);
+  }
+  if (!done.ok()) Fail(done.ToString());
+  return side;
+}
+
+// Addresses cross a socket of packets.
+void Tell(int socket, const std::string& text) {
+  if (::send(socket, text.data(), text.size(), 0) < 0) Fail("the other process is gone");
+}
+std::string Hear(int socket) {
+  char text[65536];
+  const ssize_t bytes = ::recv(socket, text, sizeof text, 0);
+  return std::string(text, bytes < 0 ? 0 : static_cast<size_t>(bytes));
+}
+
+// The source, in a process of its own, until the socket closes.
+void RunSource(int socket) {
+  Segments segments(kSegments, kSegmentBytes);
+  const std::unique_ptr<Side> side = StartUcx(&segments);
+  Tell(socket, side->transport->address());
+  side->transport->Connect({kReaderNode, Hear(socket), kReaderToken, kSourceToken});
+  Tell(socket, "connected");
+  std::thread server([&] { ServeSegments(segments, side->transport.get(), &side->sink); });
+  Hear(socket);
+  side->sink.Wake();
+  server.join();
+  side->transport->Stop();
+}
+
+// What `command` prints.
+std::string OutputOf(const std::string& command) {
+  std::FILE* const pipe = ::popen(command.c_str(), "r");
+  if (pipe == nullptr) Fail("cannot run a shell");
+  std::string output;
+  char part[4096];
+  while (const size_t bytes = std::fread(part, 1, sizeof part, pipe)) output.append(part, bytes);
+  ::pclose(pipe);
+  return output;
+}
+
+// MB/s (2^20) of ucx_perftest over TCP on loopback, or 0.
+double PerftestMibPerSecond(const std::string& options, uint64_t transfers) {
+  const std::string command = absl::StrFormat(
+      "export UCX_TLS=tcp UCX_NET_DEVICES=lo; "
+      "timeout 60 ucx_perftest -p 23457 >/dev/null 2>&1 & server=$!; sleep 0.3; "
+      "timeout 60 ucx_perftest 127.0.0.1 -p 23457 %s -s %d -n %d -w 10 -f -v 2>/dev/null; "
+      "kill $server 2>/dev/null; wait 2>/dev/null",
+      options, kSegmentBytes, transfers);
+  double bandwidth = 0;
+  const std::string output = OutputOf(command);
+  for (absl::string_view line : absl::StrSplit(output, '\n')) {
+    const std::vector<std::string> fields = absl::StrSplit(line, ',');
+    if (fields.size() == 8 && fields[0].find("iterations") == std::string::npos) {
+      bandwidth = std::atof(fields[5].c_str());
+    }
+  }
+  return bandwidth;
+}
+
+void MeasureUcx(const Options& options, Report* report) {
+  int sockets[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets) != 0) Fail("no socket pair");
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::close(sockets[0]);
+    RunSource(sockets[1]);
+    std::_Exit(0);
+  }
+  ::close(sockets[1]);
+  Segments segments(kSegments, kSegmentBytes);
+  const std::unique_ptr<Side> side = StartUcx(&segments);
+  const std::string source = Hear(sockets[0]);
+  if (source.empty()) Fail("the source did not start");
+  Tell(sockets[0], side->transport->address());
+  Hear(sockets[0]);
+  side->transport->Connect({kSourceNode, source, kSourceToken, kReaderToken});
+
+  const uint64_t transfers = options.smoke ? 8 : 400;
+  const auto ours = [&](bool mixes) {
+    const double seconds =
+        PullSegments(&segments, side->transport.get(), &side->sink, transfers, kInFlight, mixes);
+    return static_cast<double>(transfers * kSegmentBytes >> 20) / seconds;
+  };
+  ours(true);
+  double mixed = 0, landed = 0, am = 0, get = 0;
+  for (int k = 0; k < (options.smoke ? 1 : 5); ++k) {
+    mixed = std::max(mixed, ours(true));
+    landed = std::max(landed, ours(false));
+    am = std::max(am, PerftestMibPerSecond("-e -E sleep -t ucp_am_bw", transfers));
+    get = std::max(get, PerftestMibPerSecond("-e -t ucp_get", transfers / 2));
+  }
+  side->transport->Stop();
+  ::close(sockets[0]);
+  ::waitpid(child, nullptr, 0);
+
+  const std::string version = side->transport->settings().at("UCX version");
+  const auto add = [&](const char* name, const char* what, const char* test, double mib,
+                       double theirs, Bar kind, double bar) {
+    if (!options.Wants(name)) return;
+    if (theirs == 0) {
+      std::printf("%s: left out, for ucx_perftest (package ucx-utils) did not run\n", name);
+      return;
+    }
+    report->Add({.name = name,
+                 .what = absl::StrCat(what, ", UCX ", version, " over TCP on loopback"),
+                 .against = test,
+                 .figure = mib / theirs,
+                 .unit = "",
+                 .kind = kind,
+                 .bar = bar,
+                 .detail = absl::StrFormat("%.0f against %.0f MiB/s", mib, theirs)});
+  };
+  add("pull-am", "pull of 4 MiB segments, verified afterwards",
+      "ucx_perftest -e -E sleep -t ucp_am_bw", landed, am, Bar::kAtLeast, 0.85);
+  add("pull-am-mixed", "the same, each mixed by a third thread as it lands",
+      "ucx_perftest -e -E sleep -t ucp_am_bw", mixed, am, Bar::kReported, 0);
+  add("pull-get", "pull of 4 MiB segments, verified afterwards", "ucx_perftest -e -t ucp_get",
+      landed, get, Bar::kAtLeast, 2);
+}
+
+// One transport with a link to itself, as a daemon has for its own replicas.
+void MeasureLocal(const Options& options, Report* report) {
+  Segments source(kSegments, kSegmentBytes);
+  Segments reader(kSegments, kSegmentBytes);
+  QueuedSink sink;
+  QueuedSink::Event event;
+  LoopbackHub hub;
+  LoopbackTransport transport(hub);
+  if (!transport.Start(&sink).ok() ||
+      !transport.Register(absl::MakeSpan(source.snapshot), MemoryKind::kHost).ok() ||
+      !transport.Register(absl::MakeSpan(reader.snapshot), MemoryKind::kHost).ok()) {
+    Fail("the loopback transport does not start");
+  }
+  transport.Connect({kSourceNode, transport.address(), kSourceToken, kSourceToken});
+  // Requests and ends come to one sink here: all requests first, then their data.
+  const auto pull_all = [&] {
+    for (uint32_t k = 0; k < kSegments; ++k) {
+      const SegmentPlace& place = reader.layout.arena.segments[k];
+      PullRequest request;
+      request.peer = kSourceNode;
+      request.request_id = RequestId{k + 1};
+      request.round = request.newest_round = Round{1};
+      request.segment = SegmentId{k};
+      request.remaining_ms = 60'000;
+      transport.Pull(request,
+                     absl::MakeSpan(reader.snapshot).subspan(place.offset, place.total_bytes));
+    }
+    for (uint64_t landed = 0, sends = 0; landed < kSegments;) {
+      event = sink.Next();
+      if (event.ended) {
+        if (event.end != PullEnd::kLanded) Fail("a local pull failed");
+        ++landed;
+        continue;
+      }
+      const SegmentPlace& place = source.layout.arena.segments[Value(event.request.segment)];
+      PullAnswer answer;
+      answer.peer = event.request.peer;
+      answer.request_id = event.request.request_id;
+      answer.run_key = event.request.run_key;
+      answer.verdict = wire::Verdict::kData;
+      answer.segment = event.request.segment;
+      answer.round = answer.newest_round = event.request.round;
+      transport.Send(answer,
+                     absl::MakeConstSpan(source.snapshot).subspan(place.offset, place.total_bytes),
+                     SendId{++sends});
+    }
+  };
+  const auto copy_all = [&] {
+    for (uint32_t k = 0; k < kSegments; ++k) {
+      const SegmentPlace& place = reader.layout.arena.segments[k];
+      std::memcpy(&reader.snapshot[place.offset], &source.snapshot[place.offset],
+                  place.total_bytes);
+    }
+  };
+  const std::vector<double> seconds = BestOf(options.smoke ? 1 : 15, {pull_all, copy_all});
+  transport.Stop();
+  const double gigabytes = 1e-9 * static_cast<double>(reader.layout.arena.snapshot_bytes);
+  report->Add({.name = "pull-local",
+               .what = "pull between replicas of one daemon, 4 MiB segments",
+               .against = "memcpy",
+               .figure = seconds[1] / seconds[0],
+               .unit = "",
+               .kind = Bar::kAtLeast,
+               .bar = 0.8,
+               .detail = absl::StrFormat("%.2f against %.2f GB/s", gigabytes / seconds[0],
+                                         gigabytes / seconds[1])});
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app(
+      "Pulls of 4 MiB segments between two processes over UCX, against ucx_perftest (package\n"
+      "ucx-utils; TCP on loopback), and between replicas of one daemon, against memcpy. The best "
+      "of\n"
+      "several tries of each, in turn.");
+  Options options;
+  Declare(&app, &options);
+  CLI11_PARSE(app, argc, argv);
+  Report report;
+  // Forks: before anything that starts threads.
+  if (options.Wants("pull-am") || options.Wants("pull-am-mixed") || options.Wants("pull-get")) {
+    MeasureUcx(options, &report);
+  }
+  if (options.Wants("pull-local")) MeasureLocal(options, &report);
+  return report.Write(options.json) ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace weightmesh::bench
+
+int main(int argc, char** argv) { return weightmesh::bench::Main(argc, argv); }
