@@ -1,27 +1,22 @@
-// pull_bench: pulls of 4 MiB segments, verified and mixed as they land, against UCX's own
-// benchmark, and between replicas of one daemon against memcpy.
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
+// pull_bench: pulls of 4 MiB segments over UCX against UCX's own benchmark, and between replicas of
+// one daemon against memcpy.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "daemon/transport/loopback.h"
-#include "daemon/transport/ucx/ucx_transport.h"
 #include "tests/bench/best_of.h"
+#include "tests/bench/command_output.h"
 #include "tests/bench/options.h"
 #include "tests/bench/pull_peers.h"
 #include "tests/bench/report.h"
+#include "tests/bench/ucx_pair.h"
 
 namespace weightmesh::bench {
 namespace {
@@ -33,59 +28,6 @@ constexpr uint64_t kInFlight = 4;  // as many as a daemon sends to one peer at a
 [[noreturn]] void Fail(const std::string& what) {
   std::fprintf(stderr, "pull_bench: %s\n", what.c_str());
   std::exit(1);
-}
-
-struct Side {
-  std::unique_ptr<UcxTransport> transport;
-  QueuedSink sink;
-};
-
-std::unique_ptr<Side> StartUcx(Segments* segments) {
-  auto side = std::make_unique<Side>();
-  auto transport = NewUcxTransport({.network_devices = {}, .control_ip = "127.0.0.1"});
-  if (!transport.ok()) Fail(transport.status().ToString());
-  side->transport = *std::move(transport);
-  absl::Status done = side->transport->Start(&side->sink);
-  if (done.ok()) {
-    done = side->transport->Register(absl::MakeSpan(segments->snapshot), MemoryKind::kHost);
-  }
-  if (!done.ok()) Fail(done.ToString());
-  return side;
-}
-
-// Addresses cross a socket of packets.
-void Tell(int socket, const std::string& text) {
-  if (::send(socket, text.data(), text.size(), 0) < 0) Fail("the other process is gone");
-}
-std::string Hear(int socket) {
-  char text[65536];
-  const ssize_t bytes = ::recv(socket, text, sizeof text, 0);
-  return std::string(text, bytes < 0 ? 0 : static_cast<size_t>(bytes));
-}
-
-// The source, in a process of its own, until the socket closes.
-void RunSource(int socket) {
-  Segments segments(kSegments, kSegmentBytes);
-  const std::unique_ptr<Side> side = StartUcx(&segments);
-  Tell(socket, side->transport->address());
-  side->transport->Connect({kReaderNode, Hear(socket), kReaderToken, kSourceToken});
-  Tell(socket, "connected");
-  std::thread server([&] { ServeSegments(segments, side->transport.get(), &side->sink); });
-  Hear(socket);
-  side->sink.Wake();
-  server.join();
-  side->transport->Stop();
-}
-
-// What `command` prints.
-std::string OutputOf(const std::string& command) {
-  std::FILE* const pipe = ::popen(command.c_str(), "r");
-  if (pipe == nullptr) Fail("cannot run a shell");
-  std::string output;
-  char part[4096];
-  while (const size_t bytes = std::fread(part, 1, sizeof part, pipe)) output.append(part, bytes);
-  ::pclose(pipe);
-  return output;
 }
 
 // MB/s (2^20) of ucx_perftest over TCP on loopback, or 0.
@@ -108,29 +50,9 @@ double PerftestMibPerSecond(const std::string& options, uint64_t transfers) {
 }
 
 void MeasureUcx(const Options& options, Report* report) {
-  int sockets[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets) != 0) Fail("no socket pair");
-  const pid_t child = ::fork();
-  if (child == 0) {
-    ::close(sockets[0]);
-    RunSource(sockets[1]);
-    std::_Exit(0);
-  }
-  ::close(sockets[1]);
-  Segments segments(kSegments, kSegmentBytes);
-  const std::unique_ptr<Side> side = StartUcx(&segments);
-  const std::string source = Hear(sockets[0]);
-  if (source.empty()) Fail("the source did not start");
-  Tell(sockets[0], side->transport->address());
-  Hear(sockets[0]);
-  side->transport->Connect({kSourceNode, source, kSourceToken, kReaderToken});
-
+  UcxPair pair(kSegments, kSegmentBytes, Site{}, Site{});
   const uint64_t transfers = options.smoke ? 8 : 400;
-  const auto ours = [&](bool mixes) {
-    const double seconds =
-        PullSegments(&segments, side->transport.get(), &side->sink, transfers, kInFlight, mixes);
-    return static_cast<double>(transfers * kSegmentBytes >> 20) / seconds;
-  };
+  const auto ours = [&](bool mixes) { return pair.MibPerSecond(transfers, kInFlight, mixes); };
   ours(true);
   double mixed = 0, landed = 0, am = 0, get = 0;
   for (int k = 0; k < (options.smoke ? 1 : 5); ++k) {
@@ -139,11 +61,8 @@ void MeasureUcx(const Options& options, Report* report) {
     am = std::max(am, PerftestMibPerSecond("-e -E sleep -t ucp_am_bw", transfers));
     get = std::max(get, PerftestMibPerSecond("-e -t ucp_get", transfers / 2));
   }
-  side->transport->Stop();
-  ::close(sockets[0]);
-  ::waitpid(child, nullptr, 0);
 
-  const std::string version = side->transport->settings().at("UCX version");
+  const std::string version = pair.ucx_version();
   const auto add = [&](const char* name, const char* what, const char* test, double mib,
                        double theirs, Bar kind, double bar) {
     if (!options.Wants(name)) return;
