@@ -90,9 +90,15 @@ void Mesh::StartDaemon(int k) {
   config << options_.config << "\n";
   if (static_cast<size_t>(k) < options_.config_of.size()) config << options_.config_of[k] << "\n";
   config.close();
-  std::vector<std::string> arguments = {WEIGHTMESHD, "--config=" + config_file,
-                                        "--listen=127.0.0.1:0", "--state-directory=" + own,
-                                        "--attach-socket=" + socket(k)};
+  std::vector<std::string> arguments;
+  std::string ip = "127.0.0.1";
+  if (!options_.sites.empty()) {
+    arguments = {"/usr/bin/env", "ip", "netns", "exec", options_.sites[k].network_namespace};
+    ip = options_.sites[k].ip;
+  }
+  arguments.insert(arguments.end(),
+                   {WEIGHTMESHD, "--config=" + config_file, "--listen=" + ip + ":0",
+                    "--state-directory=" + own, "--attach-socket=" + socket(k)});
   if (k > 0) arguments.push_back("--seed=" + daemons_[0].address);
   daemons_[k].child = std::make_unique<Child>(std::move(arguments), own + "/daemon.log",
                                               std::vector{"NOTIFY_SOCKET=" + notify_path});

@@ -14,11 +14,19 @@
 
 namespace weightmesh {
 
+// Where a daemon runs, for networks of the caller's making.
+struct DaemonSite {
+  std::string network_namespace;  // a name of `ip netns`
+  std::string ip;                 // its address there
+};
+
 struct MeshOptions {
   // Textproto of every daemon's DaemonConfig; its addresses, folders and seeds are the mesh's.
   std::string config;
   // The same for daemon k alone, after that; empty: nothing.
   std::vector<std::string> config_of;
+  // Of daemon k; empty: all on loopback. Trainers stay where the caller is.
+  std::vector<DaemonSite> sites = {};
 };
 
 class Mesh {
