@@ -33,6 +33,14 @@ void DataEvents::OnFrameRefused(NodeId peer, FrameRefusal reason) {
   PostDrain();
 }
 
+// Woken at the first event of a batch, the core would run beside the transport, and each would wake
+// the other for every segment.
+void DataEvents::OnBatchBegan() { in_batch_ = true; }
+void DataEvents::OnBatchEnded() {
+  in_batch_ = false;
+  PostDrain();
+}
+
 std::map<NodeId, FrameRefusals> DataEvents::refused() const {
   MutexLock lock(&mutex_);
   return refused_;
@@ -71,6 +79,7 @@ void DataEvents::CountRefused(NodeId peer, FrameRefusal reason) {
 }
 
 void DataEvents::PostDrain() {
+  if (in_batch_) return;
   {
     MutexLock lock(&mutex_);
     if (posted_ || gathered_.empty()) return;

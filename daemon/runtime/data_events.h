@@ -35,6 +35,8 @@ class DataEvents final : public TransportSink {
   void OnSendEnded(SendId send_id, bool sent) override;
   void OnLinkDown(NodeId peer, absl::string_view reason) override;
   void OnFrameRefused(NodeId peer, FrameRefusal reason) override;
+  void OnBatchBegan() override;
+  void OnBatchEnded() override;
 
   // Frames refused so far, by who sent them; zero: unknown. Any thread.
   std::map<NodeId, FrameRefusals> refused() const;
@@ -49,6 +51,7 @@ class DataEvents final : public TransportSink {
   Executor* const executor_;
   const std::function<void(const Event&)> feed_;
   std::vector<Event> draining_;  // the executor's thread
+  bool in_batch_ = false;        // the transport's thread
 
   mutable Mutex mutex_;
   std::vector<Event> gathered_ ABSL_GUARDED_BY(mutex_);

@@ -56,6 +56,10 @@ class TransportSink {
   virtual void OnLinkDown(NodeId peer, absl::string_view reason) = 0;
   // One for each frame that was refused. `peer` is zero when nobody knows who sent it.
   virtual void OnFrameRefused(NodeId peer, FrameRefusal reason) = 0;
+  // What is called between these two comes in quick succession: whom the sink wakes for it, it need
+  // not wake before the end. Never nested; not every transport tells, nor does one at all times.
+  virtual void OnBatchBegan() {}
+  virtual void OnBatchEnded() {}
 };
 
 class Transport {

@@ -81,7 +81,8 @@ double GlooSeconds(const StarNetwork& network, const Scale& scale) {
   std::string command;
   for (int k = network.size() - 1; k >= 0; --k) {
     absl::StrAppendFormat(
-        &command, "ip netns exec %s timeout 120 /usr/bin/python3 %s %d %d %s wire %d %d 2>/dev/null%s",
+        &command,
+        "ip netns exec %s timeout 120 /usr/bin/python3 %s %d %d %s wire %d %d 2>/dev/null%s",
         network.NamespaceOf(k), GLOO_RING, k, network.size(), StarNetwork::IpOf(0),
         scale.parameters, scale.gloo_repeats, k > 0 ? " & " : "; wait");
   }

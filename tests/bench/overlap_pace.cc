@@ -1,16 +1,18 @@
 // overlap_pace: how much one slow trainer slows the others down in overlap.
 //
 // Two runs on one set of daemons, with and without the slow trainer; the figure is the ratio of the
-// others' steps a second. Prints a table; with --steps 5 it is a smoke test.
+// others' times of a step.
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdio>
 #include <vector>
 
+#include "absl/strings/str_format.h"
+#include "tests/bench/options.h"
+#include "tests/bench/report.h"
 #include "tests/process/mesh.h"
 #include "tests/process/trainers.h"
 
-namespace weightmesh {
+namespace weightmesh::bench {
 namespace {
 
 struct Settings {
@@ -47,25 +49,35 @@ double StepsPerSecond(Mesh* mesh, const Settings& settings, const std::string& r
 
 int Main(int argc, char** argv) {
   CLI::App app("How much one slow trainer slows the others down in overlap.");
+  Options options;
   Settings settings;
+  Declare(&app, &options);
   app.add_option("--replicas", settings.replicas, "trainers and daemons")->check(CLI::Range(2, 64));
   app.add_option("--step-ms", settings.step_ms, "computing time of a step");
   app.add_option("--slow-ms", settings.slow_ms, "that of the slow trainer");
   app.add_option("--steps", settings.steps, "steps measured")->check(CLI::PositiveNumber);
   CLI11_PARSE(app, argc, argv);
+  if (!options.Wants("slow-trainer")) return 0;
+  if (options.smoke) settings = {.replicas = 3, .step_ms = 5, .slow_ms = 15, .steps = 5};
   Mesh mesh(settings.replicas);
   const double even = StepsPerSecond(&mesh, settings, "even", settings.step_ms);
   const double uneven = StepsPerSecond(&mesh, settings, "uneven", settings.slow_ms);
-  std::printf("%d trainers, overlap, %llu ms a step: steps a second of the median trainer\n",
-              settings.replicas, static_cast<unsigned long long>(settings.step_ms));
-  std::printf("  all at one pace               %8.2f\n", even);
-  std::printf("  the others, one at %4llu ms    %8.2f\n",
-              static_cast<unsigned long long>(settings.slow_ms), uneven);
-  std::printf("  ratio                         %8.3f\n", uneven / even);
-  return even > 0 && uneven > 0 ? 0 : 1;
+  if (even <= 0 || uneven <= 0) return 1;
+  Report report;
+  report.Add({.name = "slow-trainer",
+              .what = absl::StrFormat(
+                  "overlap, %d trainers of %d ms a step, one of %d ms: the others' time of a step",
+                  settings.replicas, settings.step_ms, settings.slow_ms),
+              .against = "the same without the slow one",
+              .figure = even / uneven,
+              .unit = "",
+              .kind = Bar::kAtMost,
+              .bar = 1.1,
+              .detail = absl::StrFormat("%.2f against %.2f steps a second", uneven, even)});
+  return report.Write(options.json) ? 0 : 1;
 }
 
 }  // namespace
-}  // namespace weightmesh
+}  // namespace weightmesh::bench
 
-int main(int argc, char** argv) { return weightmesh::Main(argc, argv); }
+int main(int argc, char** argv) { return weightmesh::bench::Main(argc, argv); }

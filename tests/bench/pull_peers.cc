@@ -1,3 +1,4 @@
+// The two sides of a pull.
 #include "tests/bench/pull_peers.h"
 
 #include <algorithm>

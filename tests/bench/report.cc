@@ -1,3 +1,4 @@
+// Rows as a table and as JSON.
 #include "tests/bench/report.h"
 
 #include <cstdio>

@@ -12,9 +12,9 @@ namespace weightmesh::bench {
 enum class Bar { kAtLeast, kAtMost, kReported };
 
 struct Row {
-  std::string name;     // unique: "mix-fp32"
-  std::string what;     // "mix from fp32, 2 threads"
-  std::string against;  // what it is divided by; empty: nothing
+  std::string name;       // unique: "mix-fp32"
+  std::string what;       // "mix from fp32, 2 threads"
+  std::string against{};  // what it is divided by; empty: nothing
   double figure = 0;
   std::string unit{};  // empty: a ratio
   Bar kind = Bar::kReported;

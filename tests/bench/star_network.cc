@@ -1,3 +1,4 @@
+// Making and deleting namespaces by iproute2.
 #include "tests/bench/star_network.h"
 
 #include <fcntl.h>

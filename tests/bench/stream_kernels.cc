@@ -1,3 +1,4 @@
+// The loops, compiled for several CPU targets like the client's.
 #include "tests/bench/stream_kernels.h"
 
 #include <cstring>

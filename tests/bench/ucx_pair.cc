@@ -1,3 +1,4 @@
+// Forking the source, and linking both sides.
 #include "tests/bench/ucx_pair.h"
 
 #include <fcntl.h>

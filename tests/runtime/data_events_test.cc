@@ -78,6 +78,24 @@ TEST_F(DataEventsTest, RefusedFramesAreCountedByPeerAndToldNowAndThen) {
   EXPECT_TRUE(told[2].peer.IsZero());
 }
 
+TEST_F(DataEventsTest, TheCoreIsWokenAtTheEndOfABatchAndOnce) {
+  const uint64_t before = executor_->wake_ups();
+  events_.OnBatchBegan();
+  events_.OnPullRequest(RequestOf(kHonest, 1));
+  events_.OnPullEnded(RequestId{1}, PullEnd::kLanded);
+  EXPECT_EQ(executor_->wake_ups(), before);
+  events_.OnBatchEnded();
+  EXPECT_EQ(executor_->wake_ups(), before + 1);
+  EXPECT_EQ(Drain().size(), 2u);
+}
+
+TEST_F(DataEventsTest, ABatchOfNothingWakesNobody) {
+  const uint64_t before = executor_->wake_ups();
+  events_.OnBatchBegan();
+  events_.OnBatchEnded();
+  EXPECT_EQ(executor_->wake_ups(), before);
+}
+
 TEST_F(DataEventsTest, PeersBeyondTheLimitAreCountedTogether) {
   for (uint64_t k = 1; k <= DataEvents::kPeersCountedMax + 10; ++k) {
     events_.OnFrameRefused({k, k}, FrameRefusal::kUnfitting);

@@ -65,9 +65,11 @@ void UcxDataThread::Post(Command command) {
 void UcxDataThread::Run() {
   ReportOneDirectionAtATime();
   while (!stopping_) {
+    sink_->OnBatchBegan();
     bool moved = HandleCommands();
     for (int i = 0; i < kProgressBurst && worker_->Progress(); ++i) moved = true;
     if (CareForEndpoints()) moved = true;
+    sink_->OnBatchEnded();
     if (moved || !commands_.FallAsleep()) continue;
     worker_->Sleep(kSleepMax_ms);
     commands_.Awake();
