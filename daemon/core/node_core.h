@@ -41,7 +41,7 @@ struct NodeCoreOptions {
   uint32_t replicas_max = 64;
   uint32_t segments_max = 4096;
   uint32_t nodes_max = 4096;
-  uint32_t sends_per_peer_max = 4;
+  uint32_t sends_per_peer_max = 2;
 };
 
 class NodeCore {

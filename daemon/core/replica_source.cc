@@ -13,6 +13,9 @@
 namespace weightmesh {
 namespace {
 
+// What may go to one peer beyond sends_per_peer_max.
+constexpr uint32_t kSmallSendsMax = 64;
+constexpr uint64_t kSmallSendsBytes = 128 << 10;
 constexpr uint32_t kNobody = std::numeric_limits<uint32_t>::max();
 
 // Requests that may wait at one replica, for each of its segments, and of one peer up to its fair
@@ -223,7 +226,7 @@ bool ReplicaSource::Unlease(const PullRequest& request, SlotId slot) {
 
 void ReplicaSource::StartOrQueue(const Transfer& transfer) {
   PeerQueue& peer = peers_[transfer.request.peer];
-  if (peer.active < sends_per_peer_max_) {
+  if (peer.queued.empty() && MayStart(peer, transfer)) {
     Start(transfer);
   } else if (peer.queued.size() >= waiting_max_) {
     Unlease(transfer.request, transfer.slot);
@@ -234,8 +237,18 @@ void ReplicaSource::StartOrQueue(const Transfer& transfer) {
   }
 }
 
+// Few large ones at once: more would share the link, each would take longer, and none would end
+// sooner. What is small is over before another turn would come.
+bool ReplicaSource::MayStart(const PeerQueue& peer, const Transfer& transfer) const {
+  return peer.active < sends_per_peer_max_ ||
+         (peer.active < kSmallSendsMax &&
+          peer.active_bytes + BytesOf(transfer) <= kSmallSendsBytes);
+}
+
 void ReplicaSource::Start(const Transfer& transfer) {
-  ++peers_[transfer.request.peer].active;
+  PeerQueue& peer = peers_[transfer.request.peer];
+  ++peer.active;
+  peer.active_bytes += BytesOf(transfer);
   const SendId send_id = context_->OpenSend(attach_);
   sends_.emplace(send_id, Transfer{transfer.request, transfer.slot, context_->now()});
   WakeBy(context_->now() + 2 * times_.round_deadline);
@@ -265,14 +278,16 @@ void ReplicaSource::SendEnded(SendId send_id, bool sent) {
     EndClaim(&slots_[Value(transfer.slot)], segment);
   }
   const bool was_last = Unlease(transfer.request, transfer.slot);
-  --peers_[transfer.request.peer].active;
+  PeerQueue& peer = peers_[transfer.request.peer];
+  --peer.active;
+  peer.active_bytes -= BytesOf(transfer);
   StartQueued(transfer.request.peer);
   if (was_last) ServeWaiting();
 }
 
 void ReplicaSource::StartQueued(NodeId peer_id) {
   PeerQueue& peer = peers_[peer_id];
-  while (peer.active < sends_per_peer_max_ && !peer.queued.empty()) {
+  while (!peer.queued.empty() && MayStart(peer, peer.queued.front())) {
     const Transfer transfer = peer.queued.front();
     peer.queued.pop_front();
     Start(transfer);

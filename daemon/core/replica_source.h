@@ -84,10 +84,12 @@ class ReplicaSource {
     SlotId slot{};
     absl::Time started_at;
   };
-  // What goes to one peer: at most sends_per_peer_max at once, the rest in order.
+  // What goes to one peer: at most sends_per_peer_max at once, or kSmallSendsMax of little in all;
+  // the rest in order.
   struct PeerQueue {
     size_t waiting = 0;  // its rows in waiting_
     uint32_t active = 0;
+    uint64_t active_bytes = 0;
     std::deque<Transfer> queued;
   };
   // The one round of this replica on which a reader holds leases.
@@ -107,6 +109,10 @@ class ReplicaSource {
   // True when it was the reader's last lease: what waits behind it may be served.
   bool Unlease(const PullRequest& request, SlotId slot);
   void StartOrQueue(const Transfer& transfer);
+  bool MayStart(const PeerQueue& peer, const Transfer& transfer) const;
+  uint64_t BytesOf(const Transfer& transfer) const {
+    return segment_bytes_[Value(transfer.request.segment)];
+  }
   void Start(const Transfer& transfer);
   void StartQueued(NodeId peer);
   void ServeWaiting();

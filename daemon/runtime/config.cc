@@ -35,7 +35,7 @@ constexpr uint32_t kRunsDefault = 64;
 constexpr uint32_t kReplicasDefault = 64;
 constexpr uint32_t kSegmentsDefault = 4096;
 constexpr uint32_t kNodesDefault = 4096;
-constexpr uint32_t kSendsPerPeerDefault = 4;
+constexpr uint32_t kSendsPerPeerDefault = 2;
 constexpr uint32_t kWatchersDefault = 256;
 constexpr uint64_t kArenaBytesMin = uint64_t{1} << 20;
 

@@ -30,7 +30,7 @@ limits {
   segments_max: 4096
   arena_bytes_max: 123456789
   nodes_max: 4096
-  sends_per_peer_max: 4
+  sends_per_peer_max: 2
   watchers_max: 256
 }
 membership {

@@ -182,7 +182,7 @@ TEST_F(HostilePeer, OneIdForManyRequestsIsItsOwnTrouble) {
     harness_.Step(PullRequested{harness_.RequestFrom(kLiar, 7, 1, k % kSegments)});
   }
   harness_.Publish(1, 0);
-  EXPECT_EQ(harness_.All<StartSend>().size(), 4u) << "sends_per_peer_max at a time";
+  EXPECT_EQ(harness_.All<StartSend>().size(), 4u) << "each segment twice";
   const std::vector<StartSend> sends = harness_.All<StartSend>();
   harness_.Step(PullCancelled{CoreHarness::NodeOf(kLiar), RequestId{7}});
   harness_.Step(PullCancelled{CoreHarness::NodeOf(kLiar), RequestId{7}});

@@ -126,6 +126,7 @@ TEST_P(SourceTest, AReaderCannotWaitLongerThanADeadline) {
 TEST_P(SourceTest, SendsToOnePeerAreLimitedAndTheRestQueued) {
   CoreHarness harness(Config(GetParam()), 6);
   harness.options.sends_per_peer_max = 4;
+  harness.segment_bytes = 100 << 10;
   harness.StartRun(3);
   harness.Publish(1, 0);
   std::vector<SendId> sends;
@@ -142,6 +143,22 @@ TEST_P(SourceTest, SendsToOnePeerAreLimitedAndTheRestQueued) {
   harness.Step(PullCancelled{CoreHarness::NodeOf(1), RequestId{14}});
   harness.Step(SendEnded{sends[0], true});
   EXPECT_EQ(harness.Only<StartSend>().answer.segment, SegmentId{5}) << "the cancelled one is gone";
+}
+
+TEST_P(SourceTest, SmallSendsToOnePeerDoNotWaitForEachOther) {
+  CoreHarness harness(Config(GetParam()), 80);
+  harness.options.sends_per_peer_max = 1;
+  harness.segment_bytes = 4 << 10;
+  harness.StartRun(3);
+  harness.Publish(1, 0);
+  SendId first{};
+  for (uint32_t segment = 0; segment < 80; ++segment) {
+    harness.Step(PullRequested{harness.RequestFrom(1, 10 + segment, 1, segment)});
+    ASSERT_EQ(harness.All<StartSend>().size(), segment < 32 ? 1u : 0u) << "128 KiB at a time";
+    if (segment == 0) first = harness.Only<StartSend>().send_id;
+  }
+  harness.Step(SendEnded{first, true});
+  EXPECT_EQ(harness.Only<StartSend>().answer.segment, SegmentId{32});
 }
 
 TEST_P(SourceTest, AnUnknownReplicaIsDead) {

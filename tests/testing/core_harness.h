@@ -117,7 +117,7 @@ class CoreHarness {
     request.run_id = "run";
     request.replica_name = NameOf(replica);
     request.founding = founding;
-    request.segment_bytes.assign(founding.segments, 1000);
+    request.segment_bytes.assign(founding.segments, segment_bytes);
     request.start_timeout = absl::Seconds(10);
     return request;
   }
@@ -229,6 +229,7 @@ class CoreHarness {
   }
   uint64_t Outcomes(Outcome outcome) { return Statistics().pulls[static_cast<size_t>(outcome)]; }
 
+  uint64_t segment_bytes = 1000;  // of what the trainers bring
   NodeCoreOptions options;
   FoundingRecord founding;
   FakeSlotKeeper keeper;
