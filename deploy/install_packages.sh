@@ -2,7 +2,7 @@
 # Installs sections of deploy/packages.txt with apt, skipping what is there already.
 #
 # Usage: deploy/install_packages.sh [--print] [SECTION]...
-#   SECTION   "build and run" or "test"; all of them by default
+#   SECTION   "build and run", "test" or "benchmarks"; the first two by default
 #   --print   print the names and install nothing (for container images and other machines)
 #
 # Exit status: 0 everything is installed, 1 apt failed or is missing, 2 usage.
@@ -25,19 +25,16 @@ for argument in "$@"; do
   esac
 done
 
-# The names of one section, or of all.
+# The names of one section.
 names_of() {
   awk -v wanted="$1" '
     /^#/ || /^[[:space:]]*$/ { next }
     /^\[.*\]$/ { section = substr($0, 2, length($0) - 2); next }
-    wanted == "" || section == wanted { print $1 }' "$list"
+    section == wanted { print $1 }' "$list"
 }
 
-if [ "${#sections[@]}" -eq 0 ]; then
-  mapfile -t names < <(names_of "")
-else
-  mapfile -t names < <(for section in "${sections[@]}"; do names_of "$section"; done)
-fi
+[ "${#sections[@]}" -gt 0 ] || sections=("build and run" "test")
+mapfile -t names < <(for section in "${sections[@]}"; do names_of "$section"; done)
 if [ "$print_only" = yes ]; then
   printf '%s\n' "${names[@]}"
   exit 0
