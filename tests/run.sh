@@ -194,7 +194,7 @@ step "clang-format" check_format
 step "build: clang, core" build clang && step "tests: clang, core" run_tests clang -LE '^sim$'
 step "clang-tidy: daemon/core, daemon/mem" check_tidy
 step "build: asan" build asan &&
-  step "tests: asan" run_tests asan \
+  step "tests: asan" run_tests asan -LE '^bench$' \
     -E '^(sim_(contraction|failures|founding|lockstep|overlap|promises|swarm)|process_leak_.*)_test$'
 step "build: tsan" build tsan && step "tests: tsan" run_tests tsan
 step "build: fuzz" build fuzz && step "fuzz: 30 s each" fuzz 30

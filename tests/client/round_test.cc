@@ -305,6 +305,20 @@ TEST_F(RoundTest, AScribbledSlotWordGivesNoOwnTerm) {
   EXPECT_EQ(result_.pulls[WEIGHTMESH_CORRUPT], kSegments);
 }
 
+// The table speaks for one round; a daemon that has gone on is still writing it.
+TEST_F(RoundTest, TheTableOfAnotherRoundIsNotMixed) {
+  daemon_.on_collect = [this](uint64_t round) {
+    for (uint32_t k = 0; k < kSegments; ++k) daemon_.Deliver(k, 0, round, 5, peer_);
+    daemon_.Freeze(round + 1);
+    return false;
+  };
+  Attach();
+  const std::vector<float> before = model_.Flat();
+  ASSERT_EQ(Exchange(), WEIGHTMESH_OK);
+  EXPECT_EQ(model_.Flat(), before);
+  EXPECT_EQ(result_.pulls[WEIGHTMESH_LATE], kSegments);
+}
+
 TEST_F(RoundTest, ACollectThatTakesTooLongIsAbandoned) {
   daemon_.collect_wait_us = 2000;
   daemon_.on_collect = [](uint64_t) { return false; };
