@@ -49,7 +49,7 @@ void MeasureSchedule(const Options& options, Report* report) {
 
 // Lockstep without faults among 64 nodes, from the tenth round on: nearly all events are of pulls.
 // The bar is for the time within the cores; the world around them, queue, network, trainers and
-// their mixes, costs as much again.
+// their mixes, costs twice as much.
 void MeasureSteps(const Options& options, Report* report) {
   sim::SimOptions world;
   world.nodes = options.smoke ? 4 : 64;

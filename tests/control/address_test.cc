@@ -96,5 +96,16 @@ TEST(LruCache, ForgetsWhatWasUsedLongestAgo) {
   EXPECT_EQ(cache.FindOrMake("b", make), 4);
 }
 
+TEST(LruCache, WhatIsTakenIsMadeAnew) {
+  LruCache<int> cache(2);
+  cache.FindOrMake("a", [] { return 1; });
+  cache.FindOrMake("b", [] { return 2; });
+  EXPECT_EQ(cache.Take("a"), 1);
+  EXPECT_EQ(cache.Take("a"), 0);
+  EXPECT_EQ(cache.size(), 1u);
+  EXPECT_EQ(cache.FindOrMake("a", [] { return 3; }), 3);
+  EXPECT_EQ(cache.FindOrMake("b", [] { return 4; }), 2) << "nothing else went";
+}
+
 }  // namespace
 }  // namespace weightmesh

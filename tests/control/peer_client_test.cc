@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <future>
 #include <memory>
 #include <string>
@@ -176,6 +177,27 @@ TEST(PeerClient, SilenceEndsAtTheTimeout) {
   PeerClient client({});
   const auto silent = Probe(&client, server->address(), absl::Milliseconds(50));
   EXPECT_EQ(silent.status().code(), absl::StatusCode::kDeadlineExceeded);
+}
+
+// Sockets of this process; the client's to the server, and the server's end of it, among them.
+size_t Descriptors() {
+  size_t count = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    ++count;
+  }
+  return count;
+}
+
+TEST(PeerClient, ForgettingAnAddressClosesItsConnection) {
+  testing::FakePeerHandler handler;
+  const auto server = StartServer(&handler);
+  PeerClient client({});
+  ASSERT_TRUE(Probe(&client, server->address()).ok());
+  const size_t connected = Descriptors();
+  client.Forget(server->address());
+  for (int k = 0; k < 4000 && Descriptors() >= connected; ++k)
+    absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_LT(Descriptors(), connected);
 }
 
 TEST(PeerClient, ItsEndCancelsAndWaitsForEveryCall) {

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "daemon/core/run_config.h"
-#include "tests/process/environment.h"
 #include "tests/process/mesh.h"
 #include "tests/process/trainers.h"
+#include "tests/testing/environment.h"
 
 namespace weightmesh {
 namespace {

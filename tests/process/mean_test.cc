@@ -11,10 +11,10 @@
 #include <vector>
 
 #include "daemon/core/run_config.h"
-#include "tests/process/environment.h"
 #include "tests/process/gossip_model.h"
 #include "tests/process/mesh.h"
 #include "tests/process/trainers.h"
+#include "tests/testing/environment.h"
 
 namespace weightmesh {
 namespace {

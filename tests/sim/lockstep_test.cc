@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "tests/sim/simulator.h"
+#include "tests/testing/environment.h"
 
 namespace weightmesh::sim {
 namespace {
@@ -28,6 +29,7 @@ TEST_P(LockstepLoses, NothingWithStallingTrainers) {
   const auto [schedule, nodes, segments] = GetParam();
   SimOptions options = Lockstep(schedule, nodes, segments);
   options.rounds = nodes < 8 ? 3000 : nodes == 8 ? 1500 : segments == 1 ? 400 : 120;
+  options.rounds = FromEnvironment("WEIGHTMESH_LOSSLESS_ROUNDS", options.rounds);
   options.sync_interval = absl::Seconds(10);  // syncs among 64 nodes take most of the time
   options.stall_chance = 0.3;
   options.stall_max = absl::Milliseconds(50);
