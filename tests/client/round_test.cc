@@ -2,6 +2,7 @@
 // counted, and that nothing hangs whatever the daemon does.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -425,11 +426,14 @@ TEST_F(RoundTest, ADaemonThatDiesWhileASlotIsAwaitedLeavesTheTrainerAlone) {
   };
   Attach();
   for (int round = 1; round <= 3; ++round) ASSERT_EQ(Exchange(), WEIGHTMESH_OK);
-  std::thread killer([this] {
-    while (daemon_.page().slot_wanted.load() == 0) std::this_thread::yield();
+  std::atomic<bool> ended = false;
+  std::thread killer([&] {
+    // The daemon may also have seen kMixed by itself: then no slot is awaited any more.
+    while (daemon_.page().slot_wanted.load() == 0 && !ended) std::this_thread::yield();
     daemon_.RingDaemon();  // it sees kMixed, and hangs up
   });
   EXPECT_EQ(Exchange(), WEIGHTMESH_ALONE);
+  ended = true;
   killer.join();
 }
 
