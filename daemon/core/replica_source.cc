@@ -13,10 +13,11 @@
 namespace weightmesh {
 namespace {
 
-// What may go to one peer beyond sends_per_peer_max.
+constexpr uint32_t kNobody = std::numeric_limits<uint32_t>::max();
+
+// What may go to one peer at once beyond sends_per_peer_max.
 constexpr uint32_t kSmallSendsMax = 64;
 constexpr uint64_t kSmallSendsBytes = 128 << 10;
-constexpr uint32_t kNobody = std::numeric_limits<uint32_t>::max();
 
 // Requests that may wait at one replica, for each of its segments, and of one peer up to its fair
 // share (half, when no other waits); beyond it: BUSY. Without faults one reader of a segment waits;

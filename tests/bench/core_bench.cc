@@ -39,12 +39,10 @@ void MeasureSchedule(const Options& options, Report* report) {
                .what = absl::StrFormat("hash_cycle: one replica's partners of a round, n = %d, %d "
                                        "segments",
                                        replicas, segments),
-               .against = "",
                .figure = 1e3 * seconds,
                .unit = "ms",
                .kind = Bar::kAtMost,
-               .bar = 25,
-               .detail = ""});
+               .bar = 25});
 }
 
 // Lockstep without faults among 64 nodes, from the tenth round on: nearly all events are of pulls.
@@ -76,7 +74,6 @@ void MeasureSteps(const Options& options, Report* report) {
   }
   report->Add({.name = "core-steps",
                .what = absl::StrFormat("core steps a second, pull events, n = %d", world.nodes),
-               .against = "",
                .figure = rate,
                .unit = "1/s",
                .kind = Bar::kAtLeast,

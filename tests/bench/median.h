@@ -1,4 +1,4 @@
-// Median and Best of times, in seconds, that were measured in turn with others.
+// Median of measured values, and Best of times.
 #pragma once
 
 #include <algorithm>
@@ -7,10 +7,10 @@
 
 namespace weightmesh::bench {
 
-// REQUIRES: !seconds.empty(). The upper one of the two in the middle.
-inline double Median(std::vector<double> seconds) {
-  const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
-  std::nth_element(seconds.begin(), middle, seconds.end());
+// REQUIRES: !values.empty(). The upper one of the two in the middle.
+inline double Median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
   return *middle;
 }
 

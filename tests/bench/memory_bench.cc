@@ -149,7 +149,6 @@ int Main(int argc, char** argv) {
                                             threads == 1 ? "" : "s"),
                     .against = "a STREAM-like loop with as many reads and writes",
                     .figure = seconds[1] / seconds[0],
-                    .unit = "",
                     .kind = Bar::kAtLeast,
                     .bar = pass.bar,
                     .detail = absl::StrFormat("%.2f against %.2f GB/s of wire data",

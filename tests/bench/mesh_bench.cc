@@ -1,18 +1,18 @@
 // mesh_bench: rounds of eight real daemons behind slow links, against gloo's ring all-reduce on the
 // same network; and what one link that is ten times slower costs the others.
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "tests/bench/command_output.h"
+#include "tests/bench/median.h"
 #include "tests/bench/options.h"
 #include "tests/bench/report.h"
 #include "tests/bench/star_network.h"
@@ -31,18 +31,14 @@ struct Scale {
   int gloo_repeats = 3;
 };
 
-double Median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
-
 // What a run came to at its median replica.
 struct Measured {
   double round_seconds = 0;
   double mixed_share = 0;  // of the pulls that ended
 };
 
-Measured MeasureRun(Mesh* mesh, const Scale& scale, GossipOptions options) {
+// Nothing when the rounds do not come about in time.
+std::optional<Measured> MeasureRun(Mesh* mesh, const Scale& scale, GossipOptions options) {
   options.replicas = scale.replicas;
   options.parameters = scale.parameters;
   options.steps = 0;
@@ -56,10 +52,11 @@ Measured MeasureRun(Mesh* mesh, const Scale& scale, GossipOptions options) {
     }
     return true;
   };
-  // The first rounds are those of warm caches, new connections and a start that is not yet even.
-  if (!Mesh::Await([&] { return have_made(3); }, absl::Seconds(120))) return {};
+  // The first rounds are those of warm caches, new connections and a start that is not yet even->
+  if (!Mesh::Await([&] { return have_made(3); }, absl::Seconds(120))) return std::nullopt;
   for (int k = 0; k < scale.replicas; ++k) before[k] = run.Stats(k);
-  if (!Mesh::Await([&] { return have_made(3 + scale.rounds); }, absl::Seconds(200))) return {};
+  if (!Mesh::Await([&] { return have_made(3 + scale.rounds); }, absl::Seconds(200)))
+    return std::nullopt;
   std::vector<double> seconds, shares;
   for (int k = 0; k < scale.replicas; ++k) {
     const v1::ReplicaStats after = run.Stats(k);
@@ -73,7 +70,7 @@ Measured MeasureRun(Mesh* mesh, const Scale& scale, GossipOptions options) {
   }
   run.Stop();
   for (int k = 0; k < scale.replicas; ++k) run.Result(k, absl::Seconds(60));
-  return {Median(seconds), Median(shares)};
+  return Measured{Median(seconds), Median(shares)};
 }
 
 // Seconds of an all-reduce, or 0.
@@ -97,7 +94,8 @@ GossipOptions Lockstep(const char* name, uint64_t segments, WireFormat wire) {
   return options;
 }
 
-void MeasureRounds(const Options& options, const StarNetwork& network, const Scale& scale,
+// False when a run came to nothing.
+bool MeasureRounds(const Options& options, const StarNetwork& network, const Scale& scale,
                    Mesh* mesh, Report* report) {
   struct Round {
     const char* name;
@@ -119,54 +117,55 @@ void MeasureRounds(const Options& options, const StarNetwork& network, const Sca
       std::printf("%s: left out, for gloo (package python3-torch) did not run\n", round.name);
       continue;
     }
-    const Measured ours = MeasureRun(mesh, scale, Lockstep(round.name, round.segments, round.wire));
+    const std::optional<Measured> ours =
+        MeasureRun(mesh, scale, Lockstep(round.name, round.segments, round.wire));
+    if (!ours.has_value()) return false;
     report->Add({.name = round.name,
                  .what = absl::StrFormat(
                      "lockstep round, %d namespaces at %d Mbit/s, %d MiB in %d segments, %s wire",
                      scale.replicas, kMbit, scale.parameters * 4 >> 20, round.segments,
                      round.wire == WireFormat::kFp32 ? "fp32" : "bf16"),
                  .against = "gloo's ring all-reduce",
-                 .figure = ours.round_seconds / gloo,
-                 .unit = "",
+                 .figure = ours->round_seconds / gloo,
                  .kind = round.kind,
                  .bar = round.bar,
                  .detail = absl::StrFormat("%.2f against %.2f s; %.1f %% of segments mixed",
-                                           ours.round_seconds, gloo, 100 * ours.mixed_share)});
+                                           ours->round_seconds, gloo, 100 * ours->mixed_share)});
   }
+  return true;
 }
 
-void MeasureSlowLink(const Options& options, const StarNetwork& network, const Scale& scale,
+bool MeasureSlowLink(const Options& options, const StarNetwork& network, const Scale& scale,
                      Mesh* mesh, Report* report) {
-  if (!options.Wants("slow-link")) return;
+  if (!options.Wants("slow-link-round") && !options.Wants("slow-link-mixed")) return true;
   GossipOptions run = Lockstep("even", 256, WireFormat::kFp32);
   run.mode = attach::Mode::kOverlap;
-  run.step_ms.assign(scale.replicas, options.smoke ? 10 : 1000);
-  const Measured even = MeasureRun(mesh, scale, run);
+  run.step_ms.assign(scale.replicas, options.smoke ? 100 : 1000);
+  const std::optional<Measured> even = MeasureRun(mesh, scale, run);
   network.SetSpeed(scale.replicas - 1, kMbit / 10);
   run.run_id = "uneven";
-  const Measured uneven = MeasureRun(mesh, scale, run);
+  const std::optional<Measured> uneven = MeasureRun(mesh, scale, run);
   network.SetSpeed(scale.replicas - 1, kMbit);
-  report->Add(
-      {.name = "slow-link-round",
-       .what = "overlap, one of the links ten times slower: the median replica's round",
-       .against = "itself without the slow link",
-       .figure = uneven.round_seconds / even.round_seconds,
-       .unit = "",
-       .kind = Bar::kAtMost,
-       .bar = 1.3,
-       .detail = absl::StrFormat("%.2f against %.2f s", uneven.round_seconds, even.round_seconds)});
+  if (!even.has_value() || !uneven.has_value()) return false;
+  report->Add({.name = "slow-link-round",
+               .what = "overlap, one of the links ten times slower: the median replica's round",
+               .against = "itself without the slow link",
+               .figure = uneven->round_seconds / even->round_seconds,
+               .kind = Bar::kAtMost,
+               .bar = 1.3,
+               .detail = absl::StrFormat("%.2f against %.2f s", uneven->round_seconds,
+                                         even->round_seconds)});
   report->Add({.name = "slow-link-mixed",
                .what = "overlap, one of the links ten times slower: segments mixed",
-               .against = "",
-               .figure = uneven.mixed_share,
-               .unit = "",
+               .figure = uneven->mixed_share,
                .kind = Bar::kAtLeast,
                .bar = 0.8,
-               .detail = absl::StrFormat("%.2f without the slow link", even.mixed_share)});
+               .detail = absl::StrFormat("%.2f without the slow link", even->mixed_share)});
+  return true;
 }
 
 int Measure(const Options& options, const StarNetwork& network, const Scale& scale) {
-  network.EnterHub();
+  EnterNamespace(network.hub());
   MeshOptions mesh_options;
   mesh_options.config = "insecure_plaintext: true";
   for (int k = 0; k < network.size(); ++k) {
@@ -174,20 +173,26 @@ int Measure(const Options& options, const StarNetwork& network, const Scale& sca
   }
   Mesh mesh(network.size(), mesh_options);
   Report report;
-  MeasureRounds(options, network, scale, &mesh, &report);
-  MeasureSlowLink(options, network, scale, &mesh, &report);
-  return report.Write(options.json) ? 0 : 1;
+  const bool measured = MeasureRounds(options, network, scale, &mesh, &report) &&
+                        MeasureSlowLink(options, network, scale, &mesh, &report);
+  if (!measured) std::fprintf(stderr, "mesh_bench: the trainers' rounds do not come about\n");
+  return report.Write(options.json) && measured ? 0 : 1;
 }
 
 int Main(int argc, char** argv) {
   CLI::App app(
       "Rounds of eight daemons in network namespaces at 200 Mbit/s, against gloo's ring "
       "all-reduce\n"
-      "on the same network, and with one link ten times slower. Needs root, iproute2 and\n"
-      "python3-torch.");
+      "there, and with one link ten times slower. Needs root, iproute2 and python3-torch.");
   Options options;
   Declare(&app, &options);
   CLI11_PARSE(app, argc, argv);
+  const char* const rows[] = {"round-fp32", "round-fp32-18-segments", "round-bf16",
+                              "slow-link-round", "slow-link-mixed"};
+  if (std::none_of(std::begin(rows), std::end(rows),
+                   [&](const char* row) { return options.Wants(row); })) {
+    return 0;
+  }
   Scale scale;
   if (options.smoke) scale = {.replicas = 2, .parameters = 20'000, .rounds = 2, .gloo_repeats = 1};
   const StarNetwork network(std::vector<int>(scale.replicas, kMbit));
@@ -196,17 +201,7 @@ int Main(int argc, char** argv) {
         "round-*, slow-link-*: left out, for namespaces could not be made (as root only)\n");
     return 0;
   }
-  // In a child, which moves into a namespace: this process stays outside, to delete them.
-  std::fflush(stdout);
-  const pid_t child = ::fork();
-  if (child == 0) {
-    const int failed = Measure(options, network, scale);
-    std::fflush(stdout);
-    std::_Exit(failed);
-  }
-  int status = 1;
-  ::waitpid(child, &status, 0);
-  return status == 0 ? 0 : 1;
+  return network.RunInChild([&] { return Measure(options, network, scale); });
 }
 
 }  // namespace

@@ -3,10 +3,10 @@
 // Two runs on one set of daemons, with and without the slow trainer; the figure is the ratio of the
 // others' times of a step.
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "tests/bench/median.h"
 #include "tests/bench/options.h"
 #include "tests/bench/report.h"
 #include "tests/process/mesh.h"
@@ -43,8 +43,7 @@ double StepsPerSecond(Mesh* mesh, const Settings& settings, const std::string& r
   }
   run.Stop();
   for (int k = 0; k < settings.replicas; ++k) run.Result(k, absl::Seconds(60));
-  std::nth_element(rates.begin(), rates.begin() + rates.size() / 2, rates.end());
-  return rates[rates.size() / 2];
+  return Median(rates);
 }
 
 int Main(int argc, char** argv) {
@@ -70,7 +69,6 @@ int Main(int argc, char** argv) {
                   settings.replicas, settings.step_ms, settings.slow_ms),
               .against = "the same without the slow one",
               .figure = even / uneven,
-              .unit = "",
               .kind = Bar::kAtMost,
               .bar = 1.1,
               .detail = absl::StrFormat("%.2f against %.2f steps a second", uneven, even)});

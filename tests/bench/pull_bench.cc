@@ -74,7 +74,6 @@ void MeasureUcx(const Options& options, Report* report) {
                  .what = absl::StrCat(what, ", UCX ", version, " over TCP on loopback"),
                  .against = test,
                  .figure = mib / theirs,
-                 .unit = "",
                  .kind = kind,
                  .bar = bar,
                  .detail = absl::StrFormat("%.0f against %.0f MiB/s", mib, theirs)});
@@ -148,7 +147,6 @@ void MeasureLocal(const Options& options, Report* report) {
                .what = "pull between replicas of one daemon, 4 MiB segments",
                .against = "memcpy",
                .figure = seconds[1] / seconds[0],
-               .unit = "",
                .kind = Bar::kAtLeast,
                .bar = 0.8,
                .detail = absl::StrFormat("%.2f against %.2f GB/s", gigabytes / seconds[0],

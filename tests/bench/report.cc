@@ -1,6 +1,7 @@
 // Rows as a table and as JSON.
 #include "tests/bench/report.h"
 
+#include <cmath>
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
@@ -55,6 +56,11 @@ void Report::Add(Row row) {
 }
 
 bool Report::Write(const std::string& path) const {
+  for (const Row& row : rows_) {
+    if (std::isfinite(row.figure) && row.figure > 0) continue;
+    absl::FPrintF(stderr, "%s: %g is no figure\n", row.name, row.figure);
+    return false;
+  }
   if (path.empty()) return true;
   std::FILE* const file = std::fopen(path.c_str(), "a");
   if (file == nullptr) {

@@ -3,10 +3,15 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -14,33 +19,48 @@
 namespace weightmesh::bench {
 namespace {
 
+constexpr char kFolder[] = "/run/netns";
+constexpr char kPrefix[] = "wmbench";  // then the process that makes it, "-", and which it is
+
 bool Do(const std::string& command) {
   return std::system(absl::StrCat("{ ", command, "; } >/dev/null 2>&1").c_str()) == 0;
 }
 
 std::string Shaped(const std::string& space, const std::string& device, int mbit) {
   return absl::StrFormat(
-      "ip netns exec %s tc qdisc replace dev %s root tbf rate %dmbit burst 128kb latency 50ms",
+      "ip netns exec %s tc qdisc replace dev %s root tbf rate %dmbit burst 256kb latency 50ms",
       space, device, mbit);
+}
+
+// Those of processes that live no more.
+void DeleteLeftOvers() {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(kFolder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.rfind(kPrefix, 0) != 0) continue;
+    const pid_t maker = std::atoi(name.c_str() + sizeof kPrefix - 1);
+    if (maker > 0 && ::kill(maker, 0) != 0 && errno == ESRCH) Do("ip netns del " + name);
+  }
 }
 
 }  // namespace
 
 StarNetwork::StarNetwork(const std::vector<int>& mbit)
-    : name_(absl::StrCat("wm", ::getpid(), "s")), size_(static_cast<int>(mbit.size())) {
-  const std::string hub = absl::StrCat(name_, "hub");
-  made_ =
-      Do(absl::StrCat("ip netns add ", hub, " && ip -n ", hub, " link set lo up && ip -n ", hub,
-                      " link add bridge type bridge && ip -n ", hub,
-                      " addr add 10.78.0.254/24 dev bridge && ip -n ", hub, " link set bridge up"));
+    : name_(absl::StrCat(kPrefix, ::getpid(), "-")), size_(static_cast<int>(mbit.size())) {
+  DeleteLeftOvers();
+  const std::string center = hub();
+  made_ = Do(
+      absl::StrCat("ip netns add ", center, " && ip -n ", center, " link set lo up && ip -n ",
+                   center, " link add bridge type bridge && ip -n ", center,
+                   " addr add 10.78.0.254/24 dev bridge && ip -n ", center, " link set bridge up"));
   for (int k = 0; made_ && k < size_; ++k) {
     const std::string space = NamespaceOf(k);
     const std::string port = absl::StrCat("port", k);
     made_ = Do(absl::StrCat("ip netns add ", space, " && ip link add name wire netns ", space,
-                            " type veth peer name ", port, " netns ", hub, " && ip -n ", space,
+                            " type veth peer name ", port, " netns ", center, " && ip -n ", space,
                             " addr add ", IpOf(k), "/24 dev wire && ip -n ", space,
-                            " link set lo up && ip -n ", space, " link set wire up && ip -n ", hub,
-                            " link set ", port, " master bridge up")) &&
+                            " link set lo up && ip -n ", space, " link set wire up && ip -n ",
+                            center, " link set ", port, " master bridge up")) &&
             SetSpeed(k, mbit[k]);
   }
   // UCX takes only an interface that runs, which the kernel finds out in its own time.
@@ -52,7 +72,7 @@ StarNetwork::StarNetwork(const std::vector<int>& mbit)
 }
 
 StarNetwork::~StarNetwork() {
-  bool gone = Do(absl::StrCat("ip netns del ", name_, "hub"));
+  bool gone = Do("ip netns del " + hub());
   for (int k = 0; k < size_; ++k) gone &= Do(absl::StrCat("ip netns del ", NamespaceOf(k)));
   if (made_ && !gone) std::fprintf(stderr, "namespaces %s* are left over\n", name_.c_str());
 }
@@ -61,19 +81,36 @@ std::string StarNetwork::NamespaceOf(int k) const { return absl::StrCat(name_, k
 
 std::string StarNetwork::IpOf(int k) { return absl::StrCat("10.78.0.", k + 1); }
 
-void StarNetwork::EnterHub() const {
-  const std::string path = absl::StrCat("/run/netns/", name_, "hub");
-  const int space = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (space < 0 || ::setns(space, CLONE_NEWNET) != 0) {
-    std::fprintf(stderr, "cannot enter %s\n", path.c_str());
-    std::_Exit(1);
-  }
-  ::close(space);
-}
+std::string StarNetwork::hub() const { return name_ + "hub"; }
 
 bool StarNetwork::SetSpeed(int k, int mbit) const {
   return Do(Shaped(NamespaceOf(k), "wire", mbit)) &&
-         Do(Shaped(absl::StrCat(name_, "hub"), absl::StrCat("port", k), mbit));
+         Do(Shaped(hub(), absl::StrCat("port", k), mbit));
+}
+
+int StarNetwork::RunInChild(const std::function<int()>& measure) const {
+  std::fflush(stdout);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const int failed = measure();
+    std::fflush(stdout);
+    std::_Exit(failed);
+  }
+  int status = 1;
+  ::waitpid(child, &status, 0);
+  return status == 0 ? 0 : 1;
+}
+
+void EnterNamespace(const std::string& name) {
+  const std::string path = absl::StrCat(kFolder, "/", name);
+  const int space = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (space < 0 || ::setns(space, CLONE_NEWNET) != 0 || ::unshare(CLONE_NEWNS) != 0 ||
+      ::mount("", "/", "none", MS_SLAVE | MS_REC, nullptr) != 0 ||
+      ::mount(name.c_str(), "/sys", "sysfs", 0, nullptr) != 0) {
+    std::perror(("cannot enter " + path).c_str());
+    std::_Exit(1);
+  }
+  ::close(space);
 }
 
 }  // namespace weightmesh::bench

@@ -1,9 +1,6 @@
 // Forking the source, and linking both sides.
 #include "tests/bench/ucx_pair.h"
 
-#include <fcntl.h>
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +10,8 @@
 #include <thread>
 #include <utility>
 
+#include "tests/bench/star_network.h"
+
 namespace weightmesh::bench {
 namespace {
 
@@ -21,17 +20,8 @@ namespace {
   std::_Exit(1);
 }
 
-// As `ip netns exec` does: UCX finds devices in /sys, which shows those of whom it was mounted by.
 void Enter(const Site& site) {
-  if (site.network_namespace.empty()) return;
-  const std::string path = "/run/netns/" + site.network_namespace;
-  const int space = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (space < 0 || ::setns(space, CLONE_NEWNET) != 0) Fail("cannot enter " + path);
-  ::close(space);
-  if (::unshare(CLONE_NEWNS) != 0 || ::mount("", "/", "none", MS_SLAVE | MS_REC, nullptr) != 0 ||
-      ::mount(path.c_str(), "/sys", "sysfs", 0, nullptr) != 0) {
-    Fail("cannot mount /sys of " + path);
-  }
+  if (!site.network_namespace.empty()) EnterNamespace(site.network_namespace);
 }
 
 std::unique_ptr<UcxTransport> StartUcx(const Site& site, Segments* segments, QueuedSink* sink) {

@@ -8,6 +8,7 @@
 #include <grpc/grpc.h>
 #include <sanitizer/tsan_interface.h>
 
+#include <cstdio>
 #include <cstdlib>
 
 #include "absl/base/config.h"
@@ -20,7 +21,10 @@ namespace {
 template <typename Function>
 Function Next(const char* symbol) {
   void* next = dlsym(RTLD_NEXT, symbol);
-  if (next == nullptr) std::abort();  // another Abseil or gRPC: the names below are old
+  if (next == nullptr) {
+    std::fprintf(stderr, "visible_grpc.cc: no %s; bring its names up to this Abseil's\n", symbol);
+    std::abort();
+  }
   return reinterpret_cast<Function>(next);
 }
 
