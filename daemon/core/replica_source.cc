@@ -114,6 +114,7 @@ std::string ReplicaSource::DescribeHolders() const {
   std::set<std::string> reading;
   std::set<std::string> owed;
   for (const auto& [replica, leases] : readers_) {
+    if (leases.count == 0) continue;
     const Member* reader = run_->Find(replica);
     reading.insert(reader == nullptr ? replica.ToString() : reader->info.name);
   }
@@ -218,9 +219,7 @@ bool ReplicaSource::Lease(const PullRequest& request, SlotId slot_id) {
 
 bool ReplicaSource::Unlease(const PullRequest& request, SlotId slot) {
   --slots_[Value(slot)].leases;
-  const auto reader = readers_.find(request.reader);
-  const bool was_last = --reader->second.count == 0;
-  if (was_last) readers_.erase(reader);
+  const bool was_last = --readers_.find(request.reader)->second.count == 0;
   ReleaseIfFree(slot);
   return was_last;
 }

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <string>
 #include <utility>
@@ -17,6 +16,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "daemon/core/fifo.h"
 #include "daemon/core/pull.h"
 #include "daemon/core/run.h"
 #include "daemon/core/step_context.h"
@@ -90,9 +90,9 @@ class ReplicaSource {
     size_t waiting = 0;  // its rows in waiting_
     uint32_t active = 0;
     uint64_t active_bytes = 0;
-    std::deque<Transfer> queued;
+    Fifo<Transfer> queued;
   };
-  // The one round of this replica on which a reader holds leases.
+  // The one round of this replica on which a reader holds leases, if it holds any.
   struct ReaderLeases {
     Round round{};
     uint32_t count = 0;

@@ -26,11 +26,11 @@ void CoreLoop::Feed(const Event& event) {
   }
   stepping_ = true;
   StepOnce(event);
-  while (!later_.empty()) {
-    const Event next = std::move(later_.front());
-    later_.pop_front();
+  for (size_t k = 0; k < later_.size(); ++k) {
+    const Event next = std::move(later_[k]);  // which may grow meanwhile
     StepOnce(next);
   }
+  later_.clear();
   stepping_ = false;
   timer_->Set(core_.next_deadline());
 }

@@ -1,8 +1,8 @@
 // CoreLoop: feeds the core its events and hands its actions on. Lives on the executor's thread.
 #pragma once
 
-#include <deque>
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "daemon/core/node_core.h"
@@ -39,7 +39,7 @@ class CoreLoop {
   std::unique_ptr<Timer> timer_;
   Actions actions_;
   bool stepping_ = false;
-  std::deque<Event> later_;  // fed from within Handle
+  std::vector<Event> later_;  // fed from within Handle
 };
 
 }  // namespace weightmesh

@@ -21,19 +21,15 @@ namespace weightmesh {
 class MiniNode final : public ActionHandler {
  public:
   // `nodes` are all of the mesh, this one included; the first is everybody's seed.
-  MiniNode(uint64_t number, std::string socket, const LoopbackHub& hub, const FaultOptions& faults,
-           const std::vector<std::unique_ptr<MiniNode>>* nodes)
+  MiniNode(uint64_t number, std::string socket, std::unique_ptr<Transport> transport,
+           absl::Duration sync_interval, const std::vector<std::unique_ptr<MiniNode>>* nodes)
       : nodes_(nodes), executor_(*Executor::Create()) {
     self_.node_id = NodeId{0, number + 1};
     self_.session = number + 1;
     self_.control_address = Address(number);
     const auto feed = [this](const Event& event) { loop_->Feed(event); };
-    auto transport =
-        std::make_unique<FaultTransport>(std::make_unique<LoopbackTransport>(hub), faults);
-    faults_ = transport.get();
     data_plane_ = std::make_unique<DataPlane>(
-        self_, RemoteTransport{"loopback", std::move(transport), {}, nullptr}, executor_.get(),
-        feed);
+        self_, RemoteTransport{"any", std::move(transport), {}, nullptr}, executor_.get(), feed);
     AttachServerOptions attach_options;
     attach_options.socket_path = std::move(socket);
     trainers_ = std::make_unique<Trainers>(
@@ -44,7 +40,7 @@ class MiniNode final : public ActionHandler {
     NodeCoreOptions options;
     options.self = self_;
     options.seeds = {Address(0)};
-    options.sync_interval = absl::Milliseconds(50);
+    options.sync_interval = sync_interval;
     loop_ = *CoreLoop::Create(options, trainers_.get(), executor_.get(), this);
     WEIGHTMESH_CHECK(data_plane_->Start().ok() && trainers_->Start().ok(),
                      "the daemon does not start");
@@ -60,8 +56,6 @@ class MiniNode final : public ActionHandler {
     executor_->Stop();
     thread_.join();
   }
-
-  FaultCounts faults() const { return faults_->counts(); }
 
   void Handle(const Action& action) override {
     std::visit([this](const auto& a) { Take(a); }, action);
@@ -130,7 +124,6 @@ class MiniNode final : public ActionHandler {
   NodeInfo self_;
   HostDevice device_;
   std::unique_ptr<Executor> executor_;
-  const FaultTransport* faults_ = nullptr;  // data_plane_'s
   std::unique_ptr<DataPlane> data_plane_;
   std::unique_ptr<Trainers> trainers_;
   std::unique_ptr<CoreLoop> loop_;
@@ -138,14 +131,30 @@ class MiniNode final : public ActionHandler {
 };
 
 MiniMesh::MiniMesh(int daemons, const std::vector<FaultOptions>& faults) {
+  for (int k = 0; k < daemons; ++k) {
+    const bool faulty = static_cast<size_t>(k) < faults.size();
+    auto transport = std::make_unique<FaultTransport>(std::make_unique<LoopbackTransport>(hub_),
+                                                      faulty ? faults[k] : FaultOptions{});
+    faults_.push_back(transport.get());
+    nodes_.push_back(std::make_unique<MiniNode>(k, socket(k), std::move(transport),
+                                                absl::Milliseconds(50), &nodes_));
+  }
+  Run();
+}
+
+MiniMesh::MiniMesh(int daemons, absl::Duration sync_interval,
+                   const std::function<std::unique_ptr<Transport>()>& make_transport) {
+  for (int k = 0; k < daemons; ++k) {
+    nodes_.push_back(
+        std::make_unique<MiniNode>(k, socket(k), make_transport(), sync_interval, &nodes_));
+  }
+  Run();
+}
+
+void MiniMesh::Run() {
   // Made here, as main() does, before there are threads: spdlog's library is not instrumented, and
   // ThreadSanitizer cannot see that it makes its registry once.
   spdlog::default_logger_raw();
-  for (int k = 0; k < daemons; ++k) {
-    const bool faulty = static_cast<size_t>(k) < faults.size();
-    nodes_.push_back(std::make_unique<MiniNode>(k, socket(k), hub_,
-                                                faulty ? faults[k] : FaultOptions{}, &nodes_));
-  }
   for (const auto& node : nodes_) node->Run();
 }
 
@@ -155,6 +164,6 @@ MiniMesh::~MiniMesh() {
 
 std::string MiniMesh::socket(int k) const { return folder_ / ("attach-" + std::to_string(k)); }
 
-FaultCounts MiniMesh::faults(int k) const { return nodes_[k]->faults(); }
+FaultCounts MiniMesh::faults(int k) const { return faults_[k]->counts(); }
 
 }  // namespace weightmesh
