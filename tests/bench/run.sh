@@ -3,7 +3,9 @@
 #
 # Usage: tests/bench/run.sh [OPTION]...
 #   --only NAME     only rows whose name begins with NAME (mix, pull, round-latency, ...)
-#   --json FILE     where the rows go, as one JSON array (default: build/release/bench.json)
+#   --json FILE     where the rows go, as one JSON array (default: bench.json in the build's folder)
+#   --ucx PREFIX    build with the UCX installed there, in build/release-ucx, and compare with its
+#                   ucx_perftest; pip install libucx-cu12 has one, in site-packages/libucx
 #   --no-install    do not install what the figures are compared with: ucx_perftest, iperf3, gloo
 #   -h, --help      this text
 #
@@ -18,15 +20,16 @@ usage_error() { printf 'tests/bench/run.sh: %s; see --help\n' "$1" >&2; exit 2; 
 
 install=yes
 only=
-json=build/release/bench.json
+json=
+ucx=
 while [ $# -gt 0 ]; do
   case "$1" in
     --no-install) install=no ;;
-    --only|--json)
+    --only|--json|--ucx)
       [ $# -ge 2 ] || usage_error "$1 needs a value"
-      if [ "$1" = --only ]; then only=$2; else json=$2; fi
+      case "$1" in --only) only=$2 ;; --json) json=$2 ;; --ucx) ucx=$2 ;; esac
       shift ;;
-    -h|--help) sed -n '2,13s/^# \{0,1\}//p' tests/bench/run.sh; exit 0 ;;
+    -h|--help) sed -n '2,15s/^# \{0,1\}//p' tests/bench/run.sh; exit 0 ;;
     *) usage_error "unknown option '$1'" ;;
   esac
   shift
@@ -35,17 +38,29 @@ done
 if [ "$install" = yes ]; then
   deploy/install_packages.sh "build and run" test benchmarks || exit 1
 fi
+build=build/release
+configuration=()
+if [ -n "$ucx" ]; then
+  [ -f "$ucx/lib/cmake/ucx/ucx-config.cmake" ] ||
+    usage_error "--ucx $ucx: no UCX is installed there (lib/cmake/ucx/ucx-config.cmake is missing)"
+  ucx=$(realpath "$ucx")
+  build=build/release-ucx
+  configuration=(-B "$build" -Ducx_DIR="$ucx/lib/cmake/ucx")
+  chmod u+x "$ucx"/bin/ucx_perftest 2>/dev/null  # pip installs it without
+  export PATH=$ucx/bin:$PATH LD_LIBRARY_PATH=$ucx/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+fi
 benchmarks=(memory_bench core_bench pull_bench link_bench process_bench overlap_pace mesh_bench)
-cmake --preset release -DWEIGHTMESH_BUILD_TESTS=ON >/dev/null &&
-  cmake --build --preset release --target "${benchmarks[@]}" weightmeshd gossip_trainer || exit 1
+cmake --preset release -DWEIGHTMESH_BUILD_TESTS=ON "${configuration[@]}" >/dev/null &&
+  cmake --build "$build" --target "${benchmarks[@]}" weightmeshd gossip_trainer || exit 1
 
 rows=$(mktemp)
 trap 'rm -f "$rows"' EXIT
 printf '\n%-28s %10s %-8s %-10s %-7s %s\n' row figure unit bar '' measured
 failed=()
 for benchmark in "${benchmarks[@]}"; do
-  build/release/bin/"$benchmark" --only "$only" --json "$rows" || failed+=("$benchmark")
+  "$build"/bin/"$benchmark" --only "$only" --json "$rows" || failed+=("$benchmark")
 done
+json=${json:-$build/bench.json}
 { printf '[\n'; sed '$!s/$/,/' "$rows"; printf ']\n'; } >"$json"
 
 count=$(wc -l <"$rows")

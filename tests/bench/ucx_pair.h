@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -29,7 +30,8 @@ class UcxPair {
   // PullSegments, in MiB (2^20 bytes) of segments a second.
   double MibPerSecond(uint64_t count, uint64_t in_flight, bool mixes);
 
-  std::string ucx_version() const { return transport_->settings().at("UCX version"); }
+  const std::map<std::string, std::string>& settings() const { return transport_->settings(); }
+  std::string ucx_version() const { return settings().at("UCX version"); }
 
  private:
   Segments segments_;
