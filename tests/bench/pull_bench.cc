@@ -28,7 +28,7 @@ namespace {
 
 constexpr uint64_t kSegmentBytes = uint64_t{4} << 20;
 constexpr uint64_t kSegments = 16;
-constexpr uint64_t kInFlight = 2;  // as many as a daemon sends to one peer at a time
+constexpr uint64_t kInFlight = 4;  // what a daemon sends at once to two of its sinks
 
 [[noreturn]] void Fail(const std::string& what) {
   std::fprintf(stderr, "pull_bench: %s\n", what.c_str());
@@ -74,7 +74,7 @@ void MeasureUcx(const Options& options, UcxPair* pair, Report* report) {
   const std::string sizes = SegmentSizes(pair->settings());
   ours(true);
   double mixed = 0, landed = 0, am = 0, get = 0;
-  for (int k = 0; k < (options.smoke ? 1 : 5); ++k) {
+  for (int k = 0; k < (options.smoke ? 1 : 9); ++k) {
     mixed = std::max(mixed, ours(true));
     landed = std::max(landed, ours(false));
     am = std::max(am, PerftestMibPerSecond(sizes, "-e -E sleep -t ucp_am_bw", transfers));
