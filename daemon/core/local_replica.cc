@@ -27,13 +27,13 @@ LocalReplica::LocalReplica(AttachId attach, ReplicaId replica, Run* run, StepCon
 }
 
 void LocalReplica::Start() {
-  own_rank_ = *run_->view().RankOf(replica_);
+  own_ = *run_->NumberOf(replica_);
   partners_.resize(segment_bytes_.size());
   statistics_.segments.resize(segment_bytes_.size());
-  statistics_.sources.resize(run_->view().size());
-  source_.Start(own_rank_);
-  sink_ = std::make_unique<ReplicaSink>(attach_, own_rank_, run_, context_, &statistics_,
-                                        segment_bytes_);
+  statistics_.sources.resize(run_->roster_size());
+  source_.Start(own_);
+  sink_ =
+      std::make_unique<ReplicaSink>(attach_, own_, run_, context_, &statistics_, segment_bytes_);
   SetState(ReplicaState::kActive);
   UpdateTrainer();
   context_->Emit(StartReplica{attach_});
@@ -54,10 +54,9 @@ bool LocalReplica::Accepts(Round round) const {
          run_->IsPlausible(round);
 }
 
-void LocalReplica::FindPartners(Round round) {
+void LocalReplica::FindPartners(const RoundView& view, Round round) {
   for (uint32_t segment = 0; segment < partners_.size(); ++segment) {
-    partners_[segment] =
-        run_->schedule().PartnersOf(run_->view(), round, SegmentId{segment}, own_rank_);
+    partners_[segment] = run_->PartnersOf(view, round, SegmentId{segment}, own_);
   }
 }
 
@@ -70,10 +69,11 @@ void LocalReplica::Publish(Round round, SlotId slot) {
   }
   last_publish_ = now;
   run_->Observe(round);
-  FindPartners(round);
+  const std::shared_ptr<const RoundView> view = run_->ViewOf(round);
+  FindPartners(*view, round);
   const DerivedTimes times = Times();
-  source_.Publish(round, slot, partners_, times);
-  sink_->Begin(round, partners_, times);
+  source_.Publish(round, slot, view, partners_, times);
+  sink_->Begin(round, view, partners_, times);
   UpdateTrainer();
 }
 

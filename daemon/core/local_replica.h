@@ -70,7 +70,7 @@ class LocalReplica {
 
  private:
   bool Accepts(Round round) const;
-  void FindPartners(Round round);
+  void FindPartners(const RoundView& view, Round round);
   void UpdateTrainer();
   void HandOver();
   void SetState(ReplicaState state);
@@ -88,7 +88,7 @@ class LocalReplica {
   bool freed_ = false;
   bool leaving_ = false;
   absl::Time leave_deadline_ = absl::InfiniteFuture();
-  uint32_t own_rank_ = 0;
+  uint32_t own_ = 0;  // in the run's roster
   ReplicaStatistics statistics_;
   ReplicaSource source_;
   std::unique_ptr<ReplicaSink> sink_;  // from the start on

@@ -94,9 +94,10 @@ void NodeCore::Impl::On(const AttachRequested& event) {
     run = nullptr;
   }
   if (run != nullptr && run->started()) {
-    return refuse(attach::ReplyCode::kTooLate,
-                  absl::StrCat("run ", event.run_id, " has started with its ", run->view().size(),
-                               " founders; attach before the start, or use a new run_id"));
+    return refuse(
+        attach::ReplyCode::kTooLate,
+        absl::StrCat("run ", event.run_id, " has started with its ", run->founders().size(),
+                     " founders; attach before the start, or use a new run_id"));
   }
   const ReplicaId replica = MakeReplicaId(event.run_id, event.replica_name);
   if (run != nullptr) {
@@ -163,7 +164,7 @@ Run* NodeCore::Impl::SettleRecord(const NodeInfo& from, const RunState& state) {
       });
   // A name that is used again: one of the two is of the run before.
   const bool same_start = run != nullptr && run->started() && state.started &&
-                          run->view().digest() == state.view_digest;
+                          run->founders().digest() == ViewDigest(state.founders);
   if (run != nullptr && !same_start) {
     if (state.ended) return nullptr;
     if (they_have_live && IsOver(*run)) {
@@ -231,6 +232,7 @@ void NodeCore::Impl::MergeMembers(Run* run, const NodeInfo& from, const RunState
       member.info.state = known->info.state;  // nobody comes back within one session
     }
     if (run->started()) {
+      member.number = known->number;
       *known = member;
     } else {
       run->Put(member);
@@ -327,12 +329,12 @@ void NodeCore::Impl::StartRun(Run* run, const std::vector<ReplicaId>& founders) 
   std::vector<AttachId> late;
   for (const auto& [attach, local] : locals_) {
     if (&local->run() != run || local->gone()) continue;
-    if (!run->view().RankOf(local->replica()).has_value()) late.push_back(attach);
+    if (!run->NumberOf(local->replica()).has_value()) late.push_back(attach);
   }
   for (AttachId attach : late) {
     Emit(RefuseAttach{
         attach, attach::ReplyCode::kTooLate,
-        absl::StrCat("run ", run->run_id(), " has started with its ", run->view().size(),
+        absl::StrCat("run ", run->run_id(), " has started with its ", run->founders().size(),
                      " founders; attach before the start, or use a new run_id")});
     RemoveLocal(attach);
   }
@@ -346,8 +348,8 @@ void NodeCore::Impl::TryRelease(Run* run) {
   const auto wait = unreleased_.find(run->run_id());
   if (wait == unreleased_.end()) return;
   bool ready = true;
-  for (uint32_t rank = 0; rank < run->view().size(); ++rank) {
-    const Member& member = run->MemberAt(rank);
+  for (uint32_t number = 0; number < run->roster_size(); ++number) {
+    const Member& member = run->MemberAt(number);
     if (member.node == options_.self.node_id) continue;
     if (!member.node.IsZero()) membership_.ConnectNow(now_, member.node, actions_);
     ready &= !member.node.IsZero() && membership_.IsLinked(member.node);
@@ -382,8 +384,8 @@ void NodeCore::Impl::TickRuns() {
     TryRelease(run.get());
     if (!run->started()) continue;
     // A daemon that came back, or a link that could not be made at the start.
-    for (uint32_t rank = 0; rank < run->view().size(); ++rank) {
-      const Member& member = run->MemberAt(rank);
+    for (uint32_t number = 0; number < run->roster_size(); ++number) {
+      const Member& member = run->MemberAt(number);
       if (member.node == options_.self.node_id || !IsReachable(member)) continue;
       membership_.ConnectNow(now_, member.node, actions_);
     }

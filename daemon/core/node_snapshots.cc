@@ -21,8 +21,8 @@ SyncMessage NodeCore::Impl::MakeSync() {
     state.founding = run->founding();
     state.started = run->started();
     state.ended = IsOver(*run);
-    for (uint32_t rank = 0; rank < run->view().size(); ++rank) {
-      state.founders.push_back(run->view().replica(rank));
+    for (uint32_t rank = 0; rank < run->founders().size(); ++rank) {
+      state.founders.push_back(run->founders().replica(rank));
     }
     state.waiting_digest = run->started() ? 0 : ViewDigest(ReachableWaiting(*run));
     state.view_digest = run->started() ? run->view().digest() : 0;
@@ -58,7 +58,7 @@ TopologySnapshot NodeCore::Impl::Topology(absl::Time now, absl::string_view run_
       snapshot.run_id = name;
       snapshot.info = member.info;
       snapshot.node = member.node;
-      const auto rank = run->view().RankOf(replica);
+      const auto rank = run->started() ? run->view().RankOf(replica) : std::nullopt;
       snapshot.rank = rank.has_value() ? static_cast<int32_t>(*rank) : -1;
       snapshot.reachable = IsReachable(member);
       for (const auto& [attach, local] : locals_) {
@@ -103,11 +103,12 @@ std::vector<ReplicaStatsSnapshot> NodeCore::Impl::Stats(absl::string_view run_id
     snapshot.info.published_round = local->published_round();
     snapshot.info.mixed_round = local->mixed_round();
     snapshot.statistics = local->statistics();
-    for (uint32_t rank = 0; rank < run.view().size(); ++rank) {
-      snapshot.source_names.push_back(run.MemberAt(rank).info.name);
-      snapshot.source_ids.push_back(run.view().replica(rank));
+    for (uint32_t number = 0; number < run.roster_size(); ++number) {
+      snapshot.source_names.push_back(run.MemberAt(number).info.name);
+      snapshot.source_ids.push_back(run.MemberAt(number).info.replica_id);
     }
-    snapshot.consensus_distance_is_bound = !run.schedule().source_is_uniform();
+    snapshot.statistics.sources.resize(run.roster_size());
+    snapshot.consensus_distance_is_bound = !run.source_is_uniform();
     snapshot.view_agreement = ViewAgreement(run);
     all.push_back(std::move(snapshot));
   }
@@ -172,10 +173,11 @@ absl::StatusOr<ScheduleSnapshot> NodeCore::Impl::ScheduleOf(absl::string_view ru
   ScheduleSnapshot snapshot;
   snapshot.schedule = run->config().schedule;
   snapshot.round = round == kNoRound ? std::max(first, run->newest_round()) : round;
-  for (uint32_t rank = 0; rank < run->view().size(); ++rank) {
-    const Partners partners =
-        run->schedule().PartnersOf(run->view(), snapshot.round, segment, rank);
-    const ReplicaInfo& reader = run->MemberAt(rank).info;
+  const std::shared_ptr<const RoundView> view = run->ViewOf(snapshot.round);
+  for (uint32_t rank = 0; rank < view->size(); ++rank) {
+    const uint32_t number = view->NumberOf(rank);
+    const Partners partners = run->PartnersOf(*view, snapshot.round, segment, number);
+    const ReplicaInfo& reader = run->MemberAt(number).info;
     const ReplicaInfo& source = run->MemberAt(partners.source).info;
     snapshot.assignments.push_back(
         AssignmentSnapshot{reader.replica_id, reader.name, source.replica_id, source.name});

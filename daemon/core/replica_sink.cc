@@ -20,30 +20,32 @@ uint32_t RemainingMs(absl::Duration left) {
 
 }  // namespace
 
-ReplicaSink::ReplicaSink(AttachId attach, uint32_t own_rank, Run* run, StepContext* context,
+ReplicaSink::ReplicaSink(AttachId attach, uint32_t own, Run* run, StepContext* context,
                          ReplicaStatistics* statistics, std::vector<uint64_t> segment_bytes)
     : attach_(attach),
-      own_rank_(own_rank),
+      own_(own),
       run_(run),
       context_(context),
       statistics_(statistics),
       segment_bytes_(std::move(segment_bytes)),
       pulls_(segment_bytes_.size()),
       buffers_(segment_bytes_.size()),
-      frozen_segments_(segment_bytes_.size()),
-      overdue_(run->view().size(), kNotOverdue) {}
+      frozen_segments_(segment_bytes_.size()) {}
 
-void ReplicaSink::Begin(Round round, absl::Span<const Partners> partners,
-                        const DerivedTimes& times) {
+void ReplicaSink::Begin(Round round, std::shared_ptr<const RoundView> view,
+                        absl::Span<const Partners> partners, const DerivedTimes& times) {
   GiveUp();
   round_ = round;
+  view_ = std::move(view);
+  overdue_.resize(run_->roster_size(), kNotOverdue);
+  statistics_->sources.resize(run_->roster_size());
   times_ = times;
   begun_at_ = context_->now();
   frozen_ = false;
   collect_wanted_ = false;
   left_behind_ = false;
   pending_ = 0;
-  const bool alone = run_->view().size() < 2;
+  const bool alone = view_->size() < 2;
   for (uint32_t segment = 0; segment < pulls_.size(); ++segment) {
     pulls_[segment] = SegmentPull{};
     if (alone) continue;
@@ -85,15 +87,14 @@ void ReplicaSink::GiveUp() {
 // Requests the segment from pull.source, or from the next source that can be reached.
 void ReplicaSink::Ask(uint32_t segment) {
   SegmentPull& pull = pulls_[segment];
-  while (pull.source != own_rank_ && !context_->IsReachable(run_->MemberAt(pull.source))) {
+  while (pull.source != own_ && !context_->IsReachable(run_->MemberAt(pull.source))) {
     if (pull.first_failure == Outcome::kNone) pull.first_failure = Outcome::kDead;
     ++statistics_->redirects;
     ++pull.hops;
-    pull.source =
-        run_->schedule().PartnersOf(run_->view(), round_, SegmentId{segment}, pull.source).source;
-    if (pull.hops >= run_->view().size()) break;
+    pull.source = run_->PartnersOf(*view_, round_, SegmentId{segment}, pull.source).source;
+    if (pull.hops >= view_->size()) break;
   }
-  if (pull.source == own_rank_ || pull.hops >= run_->view().size()) {
+  if (pull.source == own_ || pull.hops >= view_->size()) {
     return Fail(segment, pull.first_failure);
   }
   auto& buffers = buffers_[segment];
@@ -116,7 +117,7 @@ void ReplicaSink::Ask(uint32_t segment) {
   request.request_id = pull.request;
   request.run_key = run_->key();
   request.source = source.info.replica_id;
-  request.reader = run_->MemberAt(own_rank_).info.replica_id;
+  request.reader = run_->MemberAt(own_).info.replica_id;
   request.round = round_;
   request.segment = SegmentId{segment};
   request.remaining_ms = RemainingMs(left);
@@ -129,9 +130,8 @@ void ReplicaSink::Redirect(uint32_t segment, Outcome reason) {
   if (pull.first_failure == Outcome::kNone) pull.first_failure = reason;
   ++statistics_->sources[pull.source].failed;
   ++statistics_->redirects;
-  if (++pull.hops >= run_->view().size()) return Fail(segment, pull.first_failure);
-  pull.source =
-      run_->schedule().PartnersOf(run_->view(), round_, SegmentId{segment}, pull.source).source;
+  if (++pull.hops >= view_->size()) return Fail(segment, pull.first_failure);
+  pull.source = run_->PartnersOf(*view_, round_, SegmentId{segment}, pull.source).source;
   Ask(segment);
 }
 
@@ -328,7 +328,7 @@ void ReplicaSink::Mixed(Round round, absl::Span<const MixedSegmentResult> result
   if (bytes_mixed > 0) {
     // paper.md: the free estimate (n-1)/(2n)·|x_i - x_source|², scaled up to the whole model where
     // segments are missing.
-    const double n = run_->view().size();
+    const double n = view_->size();
     statistics_->consensus_distance =
         (n - 1) / (2 * n) * difference_squared * (static_cast<double>(bytes_all) / bytes_mixed);
   }

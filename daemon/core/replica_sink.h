@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -22,14 +23,15 @@ namespace weightmesh {
 
 class ReplicaSink {
  public:
-  // All references must outlive the sink; `segment_bytes` has one row for each segment.
-  // REQUIRES: run->started().
-  ReplicaSink(AttachId attach, uint32_t own_rank, Run* run, StepContext* context,
+  // All references must outlive the sink; `own` is this replica's number in the run's roster;
+  // `segment_bytes` has one row for each segment. REQUIRES: run->started().
+  ReplicaSink(AttachId attach, uint32_t own, Run* run, StepContext* context,
               ReplicaStatistics* statistics, std::vector<uint64_t> segment_bytes);
 
-  // Starts the pulls of `round`; `partners` has one row for each segment. A former round that was
-  // not mixed is given up: its pulls count as LATE.
-  void Begin(Round round, absl::Span<const Partners> partners, const DerivedTimes& times);
+  // Starts the pulls of `round` among those of `view`; `partners` has one row for each segment. A
+  // former round that was not mixed is given up: its pulls count as LATE.
+  void Begin(Round round, std::shared_ptr<const RoundView> view,
+             absl::Span<const Partners> partners, const DerivedTimes& times);
   // Gives up the former round like Begin, and pulls nothing.
   void Skip(Round round);
   // The trainer wants `round`: a delivery is ready now, or when the last pull or the deadline
@@ -72,7 +74,7 @@ class ReplicaSink {
   };
   struct SegmentPull {
     PullState state = PullState::kNone;
-    uint32_t source = 0;  // rank
+    uint32_t source = 0;  // number in the roster, as all members here
     uint32_t hops = 0;
     uint32_t buffer = 0;
     RequestId request{};
@@ -121,13 +123,14 @@ class ReplicaSink {
   void ScheduleTick();
 
   const AttachId attach_;
-  const uint32_t own_rank_;
+  const uint32_t own_;
   Run* const run_;
   StepContext* const context_;
   ReplicaStatistics* const statistics_;
   const std::vector<uint64_t> segment_bytes_;
 
   Round round_{};
+  std::shared_ptr<const RoundView> view_;  // of round_
   DerivedTimes times_;
   absl::Time begun_at_;
   std::vector<SegmentPull> pulls_;
@@ -142,8 +145,8 @@ class ReplicaSink {
   bool left_behind_ = false;
   Round mixed_round_{};
   std::vector<FrozenSegment> frozen_segments_;
-  // By rank: the newest published round of a source when it made this replica miss a deadline; its
-  // pulls are LATE at once until it publishes. kNotOverdue otherwise.
+  // By member: the newest published round of a source when it made this replica miss a deadline;
+  // its pulls are LATE at once until it publishes. kNotOverdue otherwise.
   std::vector<uint64_t> overdue_;
   absl::Time next_deadline_ = absl::InfiniteFuture();
 };

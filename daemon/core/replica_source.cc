@@ -49,14 +49,8 @@ ReplicaSource::ReplicaSource(AttachId attach, Run* run, StepContext* context,
   times_ = DeriveTimes(run->config(), absl::ZeroDuration());
 }
 
-void ReplicaSource::Start(uint32_t own_rank) {
-  own_rank_ = own_rank;
-  lapsed_.assign(run_->view().size(), false);
-  for (Slot& slot : slots_) slot.reads.assign(run_->view().size(), 0);
-}
-
-void ReplicaSource::Publish(Round round, SlotId slot_id, absl::Span<const Partners> partners,
-                            const DerivedTimes& times) {
+void ReplicaSource::Publish(Round round, SlotId slot_id, std::shared_ptr<const RoundView> view,
+                            absl::Span<const Partners> partners, const DerivedTimes& times) {
   if (round <= passed_round_ || closed_) return;
   times_ = times;
   passed_round_ = round;
@@ -65,15 +59,17 @@ void ReplicaSource::Publish(Round round, SlotId slot_id, absl::Span<const Partne
   ++statistics_->rounds_published;
   Slot& slot = slots_[Value(slot_id)];
   slot.round = round;
+  slot.view = std::move(view);
   slot.published_at = context_->now();
   slot.claims_end_at = context_->now() + times_.round_deadline;
-  if (run_->view().size() > 1) statistics_->segments_published += segment_bytes_.size();
+  if (slot.view->size() > 1) statistics_->segments_published += segment_bytes_.size();
   slot.held = run_->config().mode == Mode::kLockstep;
   slot.claims = 0;
   std::fill(slot.owed_to.begin(), slot.owed_to.end(), kNobody);
-  std::fill(slot.reads.begin(), slot.reads.end(), 0);
+  slot.reads.assign(run_->roster_size(), 0);
+  lapsed_.resize(run_->roster_size(), false);
   for (uint32_t segment = 0; slot.held && segment < partners.size(); ++segment) {
-    slot.owed_to[segment] = ReaderFrom(round, segment, partners[segment].sink);
+    slot.owed_to[segment] = ReaderFrom(slot, segment, partners[segment].sink);
     slot.claims += slot.owed_to[segment] != kNobody;
   }
   if (slot.claims > 0) WakeBy(context_->now() + times_.probe_timeout);
@@ -83,13 +79,13 @@ void ReplicaSource::Publish(Round round, SlotId slot_id, absl::Span<const Partne
 
 // Who will read the segment, when `sink` should: where that one is known to be dead its own sink is
 // redirected here, and so on.
-uint32_t ReplicaSource::ReaderFrom(Round round, uint32_t segment, uint32_t sink) {
-  for (uint32_t hops = 0; hops < run_->view().size() && sink != own_rank_; ++hops) {
+uint32_t ReplicaSource::ReaderFrom(const Slot& slot, uint32_t segment, uint32_t sink) {
+  for (uint32_t hops = 0; hops < slot.view->size() && sink != own_; ++hops) {
     const Member& member = run_->MemberAt(sink);
     if (member.info.state <= ReplicaState::kActive) {
       return context_->IsReachable(member) && !lapsed_[sink] ? sink : kNobody;
     }
-    sink = run_->schedule().PartnersOf(run_->view(), round, SegmentId{segment}, sink).sink;
+    sink = run_->PartnersOf(*slot.view, slot.round, SegmentId{segment}, sink).sink;
   }
   return kNobody;
 }
@@ -106,7 +102,7 @@ void ReplicaSource::Skip(Round round) {
   const bool lockstep = run_->config().mode == Mode::kLockstep;
   context_->Emit(Log{
       lockstep ? LogLevel::kWarning : LogLevel::kDebug,
-      absl::StrCat("round ", Value(round), " of replica ", run_->MemberAt(own_rank_).info.name,
+      absl::StrCat("round ", Value(round), " of replica ", run_->MemberAt(own_).info.name,
                    " is not published: no slot came free within publish_wait; ", skip_reason_)});
 }
 
@@ -152,9 +148,8 @@ void ReplicaSource::Requested(const PullRequest& request) {
   if (!MayRead(request)) {
     return Refuse(request, RequestRefusal::kForeignReader, wire::Verdict::kDead);
   }
-  if (const auto rank = run_->view().RankOf(request.reader); rank.has_value() && !lapsed_.empty()) {
-    lapsed_[*rank] = false;
-  }
+  const std::optional<uint32_t> reader = run_->NumberOf(request.reader);
+  if (reader.has_value() && *reader < lapsed_.size()) lapsed_[*reader] = false;
   if (request.round > passed_round_) {
     Park(request);
   } else {
@@ -193,13 +188,14 @@ void ReplicaSource::Serve(const PullRequest& request) {
       reader->second.round != request.round) {
     return Park(request);  // a reader pins one round of this replica at a time
   }
-  // Known since the start: nobody has published before it, and only founders may read after it.
-  const auto rank = run_->view().RankOf(request.reader);
-  uint32_t* const reads = rank.has_value() ? &slots_[Value(*slot)].reads[*rank] : nullptr;
-  if (reads == nullptr || *reads >= kReadsPerSegmentMax * segment_bytes_.size()) {
+  // Known since the start: nobody has published before it, and only members may read after it.
+  std::vector<uint32_t>& reads = slots_[Value(*slot)].reads;
+  const std::optional<uint32_t> number = run_->NumberOf(request.reader);
+  if (!number.has_value() || *number >= reads.size() ||
+      reads[*number] >= kReadsPerSegmentMax * segment_bytes_.size()) {
     return Refuse(request, RequestRefusal::kBeyondShare, wire::Verdict::kBusy);
   }
-  ++*reads;
+  ++reads[*number];
   if (!Lease(request, *slot)) return Answer(request, wire::Verdict::kGone);
   StartOrQueue(Transfer{request, *slot, context_->now()});
 }
@@ -445,7 +441,7 @@ void ReplicaSource::CheckSinks(Slot* slot) {
     if (slot->owed_to[segment] == kNobody) continue;
     const Member& sink = run_->MemberAt(slot->owed_to[segment]);
     if (!context_->IsReachable(sink)) {
-      const uint32_t reader = ReaderFrom(slot->round, segment, slot->owed_to[segment]);
+      const uint32_t reader = ReaderFrom(*slot, segment, slot->owed_to[segment]);
       if (reader == kNobody) EndClaim(slot, segment);
       if (reader != kNobody) slot->owed_to[segment] = reader;
     } else if (now - context_->HeardFrom(sink.node) >= times_.probe_timeout) {

@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,13 +35,13 @@ class ReplicaSource {
   ReplicaSource(AttachId attach, Run* run, StepContext* context, ReplicaStatistics* statistics,
                 std::vector<uint64_t> segment_bytes, uint32_t sends_per_peer_max);
 
-  // REQUIRES: run->started(); `own_rank` is this replica's in its view. Before all Publish.
-  void Start(uint32_t own_rank);
+  // REQUIRES: run->started(); `own` is this replica's number in its roster. Before all Publish.
+  void Start(uint32_t own) { own_ = own; }
 
-  // `slot` holds `round`; `partners` has one row for each segment. A round that is not newer than
-  // the last is ignored.
-  void Publish(Round round, SlotId slot, absl::Span<const Partners> partners,
-               const DerivedTimes& times);
+  // `slot` holds `round`, in which those of `view` take part; `partners` has one row for each
+  // segment. A round that is not newer than the last is ignored.
+  void Publish(Round round, SlotId slot, std::shared_ptr<const RoundView> view,
+               absl::Span<const Partners> partners, const DerivedTimes& times);
   // Nothing is published in `round`.
   void Skip(Round round);
 
@@ -69,8 +70,9 @@ class ReplicaSource {
     bool held = false;  // the word says HELD: by the trainer's own store, or by Hold
     uint32_t leases = 0;
     uint32_t claims = 0;
-    std::vector<uint32_t> owed_to;  // by segment: rank of the sink, or kNobody
-    std::vector<uint32_t> reads;    // by rank of the reader: reads of this round so far
+    std::shared_ptr<const RoundView> view;  // of the round
+    std::vector<uint32_t> owed_to;          // by segment: number of the sink, or kNobody
+    std::vector<uint32_t> reads;            // by number of the reader: reads of this round so far
     absl::Time published_at;
     absl::Time claims_end_at;
   };
@@ -99,7 +101,7 @@ class ReplicaSource {
   };
 
   bool MayRead(const PullRequest& request) const;
-  uint32_t ReaderFrom(Round round, uint32_t segment, uint32_t sink);
+  uint32_t ReaderFrom(const Slot& slot, uint32_t segment, uint32_t sink);
   void Serve(const PullRequest& request);
   void Park(const PullRequest& request);
   template <typename Predicate>
@@ -138,8 +140,8 @@ class ReplicaSource {
   const uint32_t sends_per_peer_max_;
   const size_t waiting_max_;
 
-  uint32_t own_rank_ = 0;
-  // By rank: a sink that let a claim run out has none until it asks again, or a stopped trainer
+  uint32_t own_ = 0;
+  // By member: a sink that let a claim run out has none until it asks again, or a stopped trainer
   // would take every slot for a whole deadline.
   std::vector<bool> lapsed_;
   std::array<Slot, control_page::kSlotsMax> slots_;

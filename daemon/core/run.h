@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -27,6 +28,7 @@ struct Member {
   SessionId session = 0;  // of the node's process that hosts it
   // The node has said that the run has started with this replica on it: no other can claim it.
   bool confirmed = false;
+  uint32_t number = 0;  // in the run's roster; from the start on
 };
 
 // What another daemon said last about the run.
@@ -35,6 +37,31 @@ struct RunReport {
   bool ended = false;
   uint64_t waiting_digest = 0;
   uint64_t view_digest = 0;
+};
+
+// The view of some rounds, with the roster's number of each rank and back. Immutable: who holds one
+// keeps the partners of its round, whoever comes or goes meanwhile.
+class RoundView {
+ public:
+  static constexpr uint32_t kNoRank = std::numeric_limits<uint32_t>::max();
+
+  RoundView() = default;
+  // `number_of_rank` has one row for each of `view`; `roster` is the number of all members.
+  RoundView(View view, std::vector<uint32_t> number_of_rank, size_t roster);
+
+  const View& view() const { return view_; }
+  uint32_t size() const { return view_.size(); }
+  // REQUIRES: rank < size().
+  uint32_t NumberOf(uint32_t rank) const { return number_of_rank_[rank]; }
+  // kNoRank when the member has no part in these rounds.
+  uint32_t RankOf(uint32_t number) const {
+    return number < rank_of_number_.size() ? rank_of_number_[number] : kNoRank;
+  }
+
+ private:
+  View view_;
+  std::vector<uint32_t> number_of_rank_;
+  std::vector<uint32_t> rank_of_number_;
 };
 
 class Run {
@@ -64,11 +91,22 @@ class Run {
   // never heard of are members without a node.
   void Start(const std::vector<ReplicaId>& founders);
   bool started() const { return started_; }
-  const View& view() const { return view_; }  // empty before the start
-  Schedule& schedule() { return *schedule_; }
-  // REQUIRES: started, rank < view().size().
-  Member& MemberAt(uint32_t rank) { return *by_rank_[rank]; }
-  const Member& MemberAt(uint32_t rank) const { return *by_rank_[rank]; }
+  const View& founders() const { return founders_; }  // empty before the start
+
+  // All that ever were members since the start, by a number that each keeps for good.
+  uint32_t roster_size() const { return static_cast<uint32_t>(roster_.size()); }
+  // REQUIRES: number < roster_size().
+  Member& MemberAt(uint32_t number) { return *roster_[number]; }
+  const Member& MemberAt(uint32_t number) const { return *roster_[number]; }
+  std::optional<uint32_t> NumberOf(ReplicaId replica) const;
+
+  // Who takes part in `round`, as far as this node knows now. REQUIRES: started.
+  std::shared_ptr<const RoundView> ViewOf(Round round) const;
+  // That of the next round.
+  const View& view() const { return ViewOf(Next(newest_round_))->view(); }
+  // Partners of a member as numbers of the roster; itself where it has no part in the view.
+  Partners PartnersOf(const RoundView& view, Round round, SegmentId segment, uint32_t number);
+  bool source_is_uniform() const { return schedule_->source_is_uniform(); }
 
   // Newest round known to be published by anyone.
   Round newest_round() const { return newest_round_; }
@@ -89,8 +127,9 @@ class Run {
   std::map<ReplicaId, Member> members_;
   std::map<NodeId, RunReport> reports_;
   bool started_ = false;
-  View view_;
-  std::vector<Member*> by_rank_;
+  View founders_;
+  std::vector<Member*> roster_;
+  std::shared_ptr<const RoundView> view_;
   std::unique_ptr<Schedule> schedule_;
   Round newest_round_{};
 };

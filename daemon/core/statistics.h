@@ -83,7 +83,7 @@ struct ReplicaStatistics {
   Histogram staleness;
   double consensus_distance = 0;
   std::vector<SegmentStatistics> segments;
-  std::vector<SourceStatistics> sources;  // by rank in the view
+  std::vector<SourceStatistics> sources;  // by number in the run's roster
 };
 
 // Units: Link of mesh.proto.
