@@ -19,7 +19,7 @@
 namespace weightmesh::attach {
 
 constexpr uint32_t kMagic = 0x31414d57;  // "WMA1"
-constexpr uint16_t kVersion = 1;
+constexpr uint16_t kVersion = 2;
 constexpr uint32_t kPayloadBytesMax = 32u << 20;
 
 // The payload of kAttachProgress is text for people, without a length; kLeave and kLeaveReply have
@@ -81,6 +81,7 @@ struct AttachRequest {
   // This replica's own.
   uint64_t start_timeout_ms = 600000;
   uint32_t slots = 3;
+  uint32_t joins = 0;  // 1: joins a run that has started; its own weights are not looked at
 };
 
 // Codes of AttachReply: what the trainer should do.
@@ -94,6 +95,7 @@ enum class ReplyCode : uint32_t {
   kStartTimeout = 6,  // the founders did not all come in time
   kVersion = 7,       // the protocol versions differ
   kUnavailable = 8,   // the daemon is stopping
+  kNoRun = 9,         // a join: the run is not known there, or nobody of it is left
 };
 
 struct AttachReply {
@@ -139,6 +141,7 @@ inline std::string Encode(const AttachRequest& request) {
   out.U64(request.start_round);
   out.U64(request.start_timeout_ms);
   out.U32(request.slots);
+  out.U32(request.joins);
   return out.Take();
 }
 
@@ -170,11 +173,13 @@ inline bool Decode(std::string_view payload, AttachRequest* request) {
   request->start_round = in.U64();
   request->start_timeout_ms = in.U64();
   request->slots = in.U32();
+  request->joins = in.U32();
   const auto within = [](auto value, auto last) {
     return static_cast<uint32_t>(value) >= 1 &&
            static_cast<uint32_t>(value) <= static_cast<uint32_t>(last);
   };
-  return in.AtEnd() && within(request->schedule, ScheduleKind::kExponential) &&
+  return in.AtEnd() && request->joins <= 1 &&
+         within(request->schedule, ScheduleKind::kExponential) &&
          within(request->mode, Mode::kOverlap) && within(request->wire, WireFormat::kBf16);
 }
 
@@ -198,7 +203,7 @@ inline bool Decode(std::string_view payload, AttachReply* reply) {
   reply->replica_low = in.U64();
   reply->control_bytes = in.U64();
   reply->arena_bytes = in.U64();
-  return in.AtEnd() && code <= static_cast<uint32_t>(ReplyCode::kUnavailable);
+  return in.AtEnd() && code <= static_cast<uint32_t>(ReplyCode::kNoRun);
 }
 
 }  // namespace weightmesh::attach

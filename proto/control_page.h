@@ -18,7 +18,7 @@
 namespace weightmesh::control_page {
 
 constexpr uint32_t kMagic = 0x31434d57;  // "WMC1"
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 
 constexpr uint32_t kSlotsMax = 8;
 constexpr uint32_t kSlotsDefault = 3;
@@ -39,10 +39,11 @@ constexpr uint64_t SlotWordRound(uint64_t word) { return word >> 2; }
 constexpr SlotState SlotWordState(uint64_t word) { return static_cast<SlotState>(word & 3); }
 
 enum class CommandKind : uint32_t {
-  kPublish = 1,  // `round` is readable in `slot`
-  kSkip = 2,     // nothing is published in `round`: no slot came free in time
-  kCollect = 3,  // freeze `round`; overlap: after overlap_grace for transfers under way
-  kMixed = 4,    // `round` is mixed: the MixedSegment table is valid, the inbox is free again
+  kPublish = 1,   // `round` is readable in `slot`
+  kSkip = 2,      // nothing is published in `round`: no slot came free in time
+  kCollect = 3,   // freeze `round`; overlap: after overlap_grace for transfers under way
+  kCaughtUp = 5,  // a replica that joins: the collects so far gave all segments
+  kMixed = 4,     // `round` is mixed: the MixedSegment table is valid, the inbox is free again
 };
 
 struct Command {
@@ -97,6 +98,7 @@ struct alignas(64) ControlPage {
   std::atomic<uint64_t> collect_wait_us;         // longest a collect may take; then give up
   std::atomic<uint64_t> view_replicas;           // replicas in the view, this one included
   std::atomic<uint64_t> mesh_newest_round;       // newest round known to be published
+  std::atomic<uint64_t> active_from;             // first round to take part in; 0: not known yet
 
   // Trainer -> daemon.
   alignas(

@@ -13,7 +13,7 @@
 namespace weightmesh::wire {
 
 constexpr uint32_t kMagic = 0x31444d57;  // "WMD1"
-constexpr uint16_t kVersion = 1;
+constexpr uint16_t kVersion = 2;
 
 // Active-message ids; also FrameHeader::type.
 enum class FrameType : uint16_t {
@@ -50,6 +50,7 @@ struct PullRequestFrame {
   uint64_t reader_high;  // replica_id that asks
   uint64_t reader_low;
   uint64_t round;         // the round wanted, >= 1
+  uint64_t oldest_round;  // 0: only `round`; else the newest from this one on will do
   uint64_t newest_round;  // newest round that the sender knows to be published in this run
   uint32_t segment;
   uint32_t remaining_ms;  // how long the reader will wait; never a clock reading
@@ -78,7 +79,7 @@ struct IdleCloseFrame {
 };
 
 static_assert(sizeof(FrameHeader) == 16 && offsetof(FrameHeader, token) == 8);
-static_assert(sizeof(PullRequestFrame) == 88 && offsetof(PullRequestFrame, segment) == 80);
+static_assert(sizeof(PullRequestFrame) == 96 && offsetof(PullRequestFrame, segment) == 88);
 static_assert(sizeof(PullAnswerFrame) == 64 && offsetof(PullAnswerFrame, verdict) == 56);
 static_assert(sizeof(PullCancelFrame) == 24);
 static_assert(sizeof(IdleCloseFrame) == 16);

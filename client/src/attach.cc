@@ -14,6 +14,7 @@ using attach::ReplyCode;
 Status Refusal(const std::string& socket_path, const AttachReply& reply) {
   const std::string message = "weightmeshd at " + socket_path + " says: " + reply.message;
   switch (reply.code) {
+    case ReplyCode::kNoRun:  // a join may try again
     case ReplyCode::kStartTimeout:
       return {WEIGHTMESH_START_TIMEOUT, message};
     case ReplyCode::kUnavailable:

@@ -1,9 +1,11 @@
 // The calls of weightmesh.h on one attached replica.
 #include "client/src/attachment.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <system_error>
+#include <thread>
 
 #include "proto/control_page.h"
 
@@ -12,6 +14,8 @@ namespace {
 
 // How long beyond round_deadline a leave waits for the daemon's farewell.
 constexpr std::chrono::seconds kLeaveGrace{5};
+// How often a join asks a daemon that does not know the run yet.
+constexpr std::chrono::milliseconds kJoinRetry{200};
 
 // Empties a caller's struct but for its size, as far as this library knows it.
 template <typename Result>
@@ -27,7 +31,8 @@ Status Clear(const char* name, Result* result) {
 }
 
 // For callers that pass no result.
-weightmesh_round* OrScratch(weightmesh_round* result, weightmesh_round* scratch) {
+template <typename Result>
+Result* OrScratch(Result* result, Result* scratch) {
   *scratch = {};
   scratch->struct_size = sizeof *scratch;
   return result != nullptr ? result : scratch;
@@ -45,8 +50,8 @@ Attachment::~Attachment() {
   if (rounds_ != nullptr && state_ == State::kAttached) rounds_->RingForLast();
 }
 
-Status Attachment::Attach(const weightmesh_options* options, const weightmesh_tensor* tensors,
-                          const float* const* weights, size_t tensor_count) {
+Status Attachment::Open(const weightmesh_options* options, const weightmesh_tensor* tensors,
+                        const float* const* weights, size_t tensor_count, bool joins) {
   Status status = MakeAttachPlan(options, tensors, weights, tensor_count, &plan_);
   if (status.ok()) {
     const std::vector<uint64_t>& bounds = plan_.request.segment_bounds;
@@ -54,7 +59,8 @@ Status Attachment::Attach(const weightmesh_options* options, const weightmesh_te
     model_.arena = MakeArenaLayout(bounds, model_.wire, plan_.request.slots,
                                    control_page::ControlPageBytes(bounds.size() - 1));
     model_.pieces = PieceMap(plan_.tensor_parameters, model_.arena, model_.wire);
-    status = AttachReplica(plan_, model_.arena, &link_, &arena_, &id_);
+    plan_.request.joins = joins ? 1 : 0;
+    status = joins ? JoinReplica() : AttachReplica(plan_, model_.arena, &link_, &arena_, &id_);
   }
   if (status.ok()) {
     try {
@@ -77,6 +83,48 @@ Status Attachment::Attach(const weightmesh_options* options, const weightmesh_te
   rounds_ = std::make_unique<RoundDriver>(settings, &model_, &arena_, &link_, pool_.get());
   state_ = State::kAttached;
   return {};
+}
+
+Status Attachment::Attach(const weightmesh_options* options, const weightmesh_tensor* tensors,
+                          const float* const* weights, size_t tensor_count) {
+  return Open(options, tensors, weights, tensor_count, /*joins=*/false);
+}
+
+// The daemon may be younger than the run, and hear of it only now.
+Status Attachment::JoinReplica() {
+  const Clock::time_point deadline = JoinDeadline();
+  for (;;) {
+    Status status = AttachReplica(plan_, model_.arena, &link_, &arena_, &id_);
+    const Clock::time_point now = Clock::now();
+    if (status.code != WEIGHTMESH_START_TIMEOUT || now >= deadline) return status;
+    link_.channel().Close();
+    std::this_thread::sleep_for(std::min<Clock::duration>(kJoinRetry, deadline - now));
+  }
+}
+
+Status Attachment::Join(const weightmesh_options* options, const weightmesh_tensor* tensors,
+                        float* const* weights, size_t tensor_count, weightmesh_joined* joined) {
+  weightmesh_joined scratch;
+  joined = OrScratch(joined, &scratch);
+  if (Status status = Clear("joined", joined); !status.ok()) return status;
+  begun_ = Clock::now();
+  Status status = Open(options, tensors, weights, tensor_count, /*joins=*/true);
+  if (!status.ok()) return status;
+  status = rounds_->CatchUp(weights, JoinDeadline(), &joined->round);
+  if (status.ok()) {
+    joined->replicas = arena_.page().view_replicas.load(std::memory_order_acquire);
+  } else if (rounds_->is_gone()) {
+    BecomeAlone(status.message);
+  } else {
+    state_ = State::kRefused;
+    why_ = status.message;
+    link_.channel().Close();
+  }
+  return status;
+}
+
+Clock::time_point Attachment::JoinDeadline() const {
+  return begun_ + std::chrono::milliseconds(plan_.request.start_timeout_ms);
 }
 
 void Attachment::BecomeAlone(std::string why) {

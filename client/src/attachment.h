@@ -28,6 +28,10 @@ class Attachment {
   Status Attach(const weightmesh_options* options, const weightmesh_tensor* tensors,
                 const float* const* weights, size_t tensor_count);
 
+  // The same for a run that has started, whose weights come into `weights`.
+  Status Join(const weightmesh_options* options, const weightmesh_tensor* tensors,
+              float* const* weights, size_t tensor_count, weightmesh_joined* joined);
+
   Status Exchange(float* const* weights, size_t tensor_count, weightmesh_round* result);
   Status Step(float* const* weights, size_t tensor_count, weightmesh_round* result);
   Status Publish(const float* const* weights, size_t tensor_count, weightmesh_round* result);
@@ -41,6 +45,10 @@ class Attachment {
   void Cut(const ForkLock& lock) { link_.channel().Cut(lock); }
 
  private:
+  Status Open(const weightmesh_options* options, const weightmesh_tensor* tensors,
+              const float* const* weights, size_t tensor_count, bool joins);
+  Status JoinReplica();
+  Clock::time_point JoinDeadline() const;
   enum class State { kNew, kAttached, kAlone, kRefused };
 
   // OK when the mesh can be spoken to. ALONE, or INVALID, with the reason otherwise.
@@ -56,6 +64,7 @@ class Attachment {
   State state_ = State::kNew;
   std::string why_;  // kAlone, kRefused: the reason that every call repeats
   AttachPlan plan_;
+  Clock::time_point begun_;  // of a join
   ModelLayout model_;
   AttachedId id_;
   DaemonLink link_;

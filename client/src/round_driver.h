@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "client/include/weightmesh/weightmesh.h"
 #include "client/src/arena_mapping.h"
@@ -30,6 +31,11 @@ class RoundDriver {
   // All pointers must outlive the driver; `arena` is mapped.
   RoundDriver(const RoundSettings& settings, const ModelLayout* model, ArenaMapping* arena,
               DaemonLink* link, MixPool* pool);
+
+  // Takes the newest snapshots of the others over into `weights`, and waits for the first round to
+  // take part in, which comes into `*first_round`. START_TIMEOUT: not all segments could be had by
+  // `deadline`. ALONE: the daemon is gone. To be called first, by a replica that joins.
+  Status CatchUp(float* const* weights, Clock::time_point deadline, uint64_t* first_round);
 
   // True from a publish, skipped or not, to its mix.
   bool HasPendingRound() const { return pending_.round != 0; }
@@ -60,6 +66,9 @@ class RoundDriver {
   };
 
   Status Gone();
+  // Collects a pass over all segments under the name of `round`; raises `rounds` of what came.
+  Wake CatchUpOnce(uint64_t round, float* const* weights, std::vector<uint64_t>* rounds);
+  uint64_t TakeOver(size_t segment, float* const* weights);
   // Takes a slot for `round`: CAS READABLE -> WRITING. Waits at most publish_wait. kTimeout: none
   // came free; kRung: *slot is the trainer's.
   Wake TakeSlot(uint64_t round, uint32_t* slot, weightmesh_round* result);

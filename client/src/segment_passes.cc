@@ -41,6 +41,14 @@ void PublishSegment(const ModelLayout& model, const Kernels& kernels, const Seal
   StoreWord(seal, MakeSealWord(key, finite ? 0 : kSealNonFinite));
 }
 
+void ClearSegment(const ModelLayout& model, size_t segment, float* const* weights) {
+  for (uint64_t block = 0; block < model.arena.segments[segment].blocks; ++block) {
+    for (const Piece& piece : model.pieces.Block(segment, block)) {
+      std::fill_n(weights[piece.tensor] + piece.offset, piece.parameters, 0.0f);
+    }
+  }
+}
+
 SegmentMix MixSegment(const ModelLayout& model, const Kernels& kernels, const SealKey& peer_key,
                       float alpha, const std::byte* inbox, const std::byte* own_slot,
                       float* const* weights) {

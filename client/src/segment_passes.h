@@ -41,4 +41,7 @@ SegmentMix MixSegment(const ModelLayout& model, const Kernels& kernels, const Se
                       float alpha, const std::byte* inbox, const std::byte* own_slot,
                       float* const* weights);
 
+// Writes zero to every weight of the segment.
+void ClearSegment(const ModelLayout& model, size_t segment, float* const* weights);
+
 }  // namespace weightmesh::client

@@ -76,11 +76,9 @@ weightmesh_status Guarded(weightmesh_handle* handle, const Call& call) {
   return Run(&entered, call);
 }
 
-}  // namespace
-
-weightmesh_status weightmesh_attach(const weightmesh_options* options,
-                                    const weightmesh_tensor* tensors, const float* const* weights,
-                                    size_t tensor_count, weightmesh_handle** handle) {
+// The first call of a new handle.
+template <typename Call>
+weightmesh_status Open(weightmesh_handle** handle, const Call& call) {
   if (handle == nullptr) {
     return Refuse(WEIGHTMESH_INVALID, nullptr,
                   "the place for the handle is null: pass a pointer to one");
@@ -89,8 +87,25 @@ weightmesh_status weightmesh_attach(const weightmesh_options* options,
   client::HandleCall opened = client::HandleCall::Open();
   if (opened.refusal() != nullptr) return Refuse(WEIGHTMESH_RESOURCES, nullptr, opened.refusal());
   *handle = opened.ticket();
-  return Run(&opened, [&](client::Attachment& attachment) {
+  return Run(&opened, call);
+}
+
+}  // namespace
+
+weightmesh_status weightmesh_attach(const weightmesh_options* options,
+                                    const weightmesh_tensor* tensors, const float* const* weights,
+                                    size_t tensor_count, weightmesh_handle** handle) {
+  return Open(handle, [&](client::Attachment& attachment) {
     return attachment.Attach(options, tensors, weights, tensor_count);
+  });
+}
+
+weightmesh_status weightmesh_join(const weightmesh_options* options,
+                                  const weightmesh_tensor* tensors, float* const* weights,
+                                  size_t tensor_count, weightmesh_joined* joined,
+                                  weightmesh_handle** handle) {
+  return Open(handle, [&](client::Attachment& attachment) {
+    return attachment.Join(options, tensors, weights, tensor_count, joined);
   });
 }
 

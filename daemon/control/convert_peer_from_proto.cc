@@ -27,6 +27,7 @@ static_assert(static_cast<int>(ReplicaState::kWaiting) == v1::REPLICA_STATE_WAIT
 static_assert(static_cast<int>(ReplicaState::kActive) == v1::REPLICA_STATE_ACTIVE);
 static_assert(static_cast<int>(ReplicaState::kLeft) == v1::REPLICA_STATE_LEFT);
 static_assert(static_cast<int>(ReplicaState::kDead) == v1::REPLICA_STATE_DEAD);
+static_assert(static_cast<int>(ReplicaState::kJoining) == v1::REPLICA_STATE_JOINING);
 
 template <typename... Parts>
 absl::Status Wrong(const Parts&... parts) {
@@ -109,9 +110,11 @@ absl::Status ReadReplicas(const v1::RunState& proto, RunState* run) {
     if (!seen.insert(replica->replica_id).second) {
       return Wrong("replicas[", k, "]: ", replica->replica_id.ToString(), " is listed twice");
     }
-    if (run->started && !founders.contains(replica->replica_id)) {
+    const bool joined =
+        replica->state == ReplicaState::kJoining || replica->active_from != kNoRound;
+    if (run->started && !joined && !founders.contains(replica->replica_id)) {
       return Wrong("replicas[", k, "]: ", replica->replica_id.ToString(),
-                   " is not among the founders of a run that has started");
+                   " is not among the founders of a run that has started, and has not joined");
     }
     run->replicas.push_back(*std::move(replica));
   }
@@ -215,9 +218,11 @@ absl::StatusOr<ReplicaInfo> FromProto(const v1::ReplicaInfo& proto, absl::string
   absl::StatusOr<ReplicaId> id = NonZeroId<ReplicaId>("replica_id", proto.replica_id());
   if (!id.ok()) return id.status();
   absl::Status status = CheckText("name", proto.name(), kReplicaNameInSyncBytesMax);
-  status.Update(CheckEnum("state", proto.state(), ReplicaState::kDead));
+  status.Update(CheckEnum("state", proto.state(), ReplicaState::kJoining));
   status.Update(CheckRound("published_round", proto.published_round(), kRoundMax));
   status.Update(CheckRound("mixed_round", proto.mixed_round(), kRoundMax));
+  status.Update(CheckRound("active_from", proto.active_from(), kRoundMax));
+  status.Update(CheckRound("left_at", proto.left_at(), kRoundMax));
   if (!status.ok()) return status;
   if (*id != MakeReplicaId(run_id, proto.name())) {
     return Wrong("replica_id ", id->ToString(), " is not that of \"", proto.name(), "\" in run \"",
@@ -228,6 +233,9 @@ absl::StatusOr<ReplicaInfo> FromProto(const v1::ReplicaInfo& proto, absl::string
   replica.state = static_cast<ReplicaState>(proto.state());
   replica.published_round = Round{proto.published_round()};
   replica.mixed_round = Round{proto.mixed_round()};
+  replica.life = proto.life();
+  replica.active_from = Round{proto.active_from()};
+  replica.left_at = Round{proto.left_at()};
   return replica;
 }
 

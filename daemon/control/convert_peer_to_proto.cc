@@ -70,6 +70,9 @@ v1::ReplicaInfo ToProto(const ReplicaInfo& replica) {
   proto.set_state(static_cast<v1::ReplicaState>(replica.state));
   proto.set_published_round(Value(replica.published_round));
   proto.set_mixed_round(Value(replica.mixed_round));
+  proto.set_life(replica.life);
+  proto.set_active_from(Value(replica.active_from));
+  proto.set_left_at(Value(replica.left_at));
   return proto;
 }
 

@@ -48,6 +48,7 @@ struct UpdatePage {
   uint32_t view_replicas = 0;
   absl::Duration publish_wait;
   absl::Duration collect_wait;
+  Round active_from{};  // first round that the replica takes part in; kNoRound: not known yet
 };
 // One row of what a collect froze.
 struct FrozenSegment {

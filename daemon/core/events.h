@@ -26,6 +26,9 @@ struct AttachRequested {
   FoundingRecord founding;
   std::vector<uint64_t> segment_bytes;  // that a pull of each segment moves; founding.segments rows
   absl::Duration start_timeout;
+  // It joins a run that has started: it catches up from the others and takes part later. Otherwise
+  // it is to be one of the founders.
+  bool joins = false;
 };
 // The trainer's socket closed: the replica dies, in any state.
 struct TrainerGone {
@@ -48,6 +51,10 @@ struct PublishSkipped {
 struct CollectRequested {
   AttachId attach{};
   Round round{};
+};
+// A replica that joins has taken over all segments: it may take part.
+struct CaughtUp {
+  AttachId attach{};
 };
 // What the trainer's mix made of one delivered segment.
 struct MixedSegmentResult {
@@ -143,10 +150,11 @@ struct LinkFailed {
 // NodeCore::next_deadline() has come.
 struct TimerFired {};
 
-using Event = std::variant<AttachRequested, TrainerGone, LeaveRequested, Published, PublishSkipped,
-                           CollectRequested, Mixed, PullRequested, PullCancelled, PullAnswered,
-                           PullEnded, SendEnded, LinkDown, FramesRefused, SyncReceived,
-                           SyncAnswered, SyncFailed, SyncRefused, ProbeAnswered, ProbeFailed,
-                           LinkOffered, LinkDoubted, LinkReady, LinkFailed, TimerFired>;
+using Event =
+    std::variant<AttachRequested, TrainerGone, LeaveRequested, Published, PublishSkipped,
+                 CollectRequested, CaughtUp, Mixed, PullRequested, PullCancelled, PullAnswered,
+                 PullEnded, SendEnded, LinkDown, FramesRefused, SyncReceived, SyncAnswered,
+                 SyncFailed, SyncRefused, ProbeAnswered, ProbeFailed, LinkOffered, LinkDoubted,
+                 LinkReady, LinkFailed, TimerFired>;
 
 }  // namespace weightmesh

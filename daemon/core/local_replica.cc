@@ -2,8 +2,10 @@
 #include "daemon/core/local_replica.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/core/hash.h"
 
 namespace weightmesh {
 namespace {
@@ -34,9 +36,36 @@ void LocalReplica::Start() {
   source_.Start(own_);
   sink_ =
       std::make_unique<ReplicaSink>(attach_, own_, run_, context_, &statistics_, segment_bytes_);
-  SetState(ReplicaState::kActive);
+  if (state_ == ReplicaState::kWaiting) SetState(ReplicaState::kActive);
   UpdateTrainer();
   context_->Emit(StartReplica{attach_});
+}
+
+// One pass over all segments, each from another donor: who joins at the same time, or tries again,
+// asks others.
+void LocalReplica::CatchUp(Round round) {
+  if (round <= caught_up_ || !run_->IsPlausible(round)) return;
+  caught_up_ = round;
+  const std::shared_ptr<const RoundView> view = run_->ViewOf(Next(run_->newest_round()));
+  for (uint32_t segment = 0; segment < partners_.size(); ++segment) {
+    if (view->size() == 0) break;
+    const uint64_t draw = Hash64({replica_.high, replica_.low, Value(round), segment});
+    partners_[segment].source = view->NumberOf(static_cast<uint32_t>(draw % view->size()));
+  }
+  sink_->CatchUp(round, view, partners_, Times());
+  UpdateTrainer();
+}
+
+void LocalReplica::TakePart() {
+  if (state_ != ReplicaState::kJoining || !started()) return;
+  Member* member = run_->Find(replica_);
+  member->info.active_from = std::max(run_->AnnouncedRound(), Next(caught_up_));
+  const size_t segments = statistics_.segments.size();
+  statistics_ = ReplicaStatistics{};  // what was pulled before it took part is no round's
+  statistics_.segments.resize(segments);
+  statistics_.sources.resize(run_->roster_size());
+  SetState(ReplicaState::kActive);
+  UpdateTrainer();
 }
 
 DerivedTimes LocalReplica::Times() const {
@@ -51,7 +80,7 @@ Round LocalReplica::mixed_round() const {
 // A trainer may only go forward, and not further than the coupling of rounds allows.
 bool LocalReplica::Accepts(Round round) const {
   return state_ == ReplicaState::kActive && !leaving_ && round > source_.passed_round() &&
-         run_->IsPlausible(round);
+         round >= run_->Find(replica_)->info.active_from && run_->IsPlausible(round);
 }
 
 void LocalReplica::FindPartners(const RoundView& view, Round round) {
@@ -68,7 +97,7 @@ void LocalReplica::Publish(Round round, SlotId slot) {
     statistics_.round_time_us.Add(absl::ToInt64Microseconds(now - last_publish_));
   }
   last_publish_ = now;
-  run_->Observe(round);
+  run_->Observe(context_->now(), round);
   const std::shared_ptr<const RoundView> view = run_->ViewOf(round);
   FindPartners(*view, round);
   const DerivedTimes times = Times();
@@ -85,7 +114,9 @@ void LocalReplica::SkipPublish(Round round) {
 }
 
 void LocalReplica::Collect(Round round) {
-  if (state_ != ReplicaState::kActive || leaving_) return;
+  if (state_ == ReplicaState::kJoining && started()) CatchUp(round);
+  const bool collects = state_ == ReplicaState::kActive || state_ == ReplicaState::kJoining;
+  if (!collects || !started() || leaving_) return;
   sink_->Collect(round);
   HandOver();
 }
@@ -114,8 +145,11 @@ void LocalReplica::HandOver() {
 
 // design.md section 4, "Round numbers are coupled".
 void LocalReplica::UpdateTrainer() {
-  const Round own = std::max(source_.passed_round(), run_->founding().start_round);
-  const bool couple = run_->config().mode == Mode::kOverlap || sink_->left_behind();
+  const bool joining = state_ == ReplicaState::kJoining;
+  const Round active_from = run_->Find(replica_)->info.active_from;
+  Round own = std::max({source_.passed_round(), run_->founding().start_round, caught_up_});
+  if (active_from > Next(own)) own = Round{Value(active_from) - 1};
+  const bool couple = run_->config().mode == Mode::kOverlap || sink_->left_behind() || joining;
   const DerivedTimes times = Times();
   UpdatePage page = page_;
   page.next_round = couple ? std::max(Next(own), run_->newest_round()) : Next(own);
@@ -123,28 +157,41 @@ void LocalReplica::UpdateTrainer() {
   page.view_replicas = run_->view().size();
   page.publish_wait = times.publish_wait;
   page.collect_wait =
-      kCollectSlack +
-      (run_->config().mode == Mode::kOverlap ? times.overlap_grace : times.round_deadline);
-  if (page.next_round == page_.next_round && page.newest_round == page_.newest_round &&
-      page.publish_wait == page_.publish_wait && page.collect_wait == page_.collect_wait) {
-    return;
-  }
+      kCollectSlack + (run_->config().mode == Mode::kOverlap && !joining ? times.overlap_grace
+                                                                         : times.round_deadline);
+  page.active_from = joining ? kNoRound : std::max(active_from, Next(run_->founding().start_round));
+  const auto words = [](const UpdatePage& p) {
+    return std::tuple(p.next_round, p.newest_round, p.view_replicas, p.publish_wait, p.collect_wait,
+                      p.active_from);
+  };
+  if (words(page) == words(page_)) return;
   page_ = page;
   context_->Emit(page);
 }
 
 void LocalReplica::NewestRoundChanged() {
-  if (state_ == ReplicaState::kActive) UpdateTrainer();
+  const bool follows = state_ == ReplicaState::kActive || state_ == ReplicaState::kJoining;
+  if (follows && started()) UpdateTrainer();
 }
 
 void LocalReplica::SetState(ReplicaState state) {
+  const ReplicaState before = state_;
   state_ = state;
-  if (Member* member = run_->Find(replica_)) member->info.state = state;
+  Member* member = run_->Find(replica_);
+  if (member == nullptr) return;
+  // Whoever hears of the end in time leaves it out from the same round on.
+  const bool ends = !IsLive(state) && run_->started() && member->info.left_at == kNoRound;
+  if (ends) member->info.left_at = run_->AnnouncedRound();
+  const bool never_began = ends && before == ReplicaState::kJoining;
+  if (never_began) member->info.active_from = member->info.left_at;
+  member->info.state = state;
+  run_->MemberChanged();
 }
 
 void LocalReplica::Leave() {
-  if (state_ == ReplicaState::kWaiting) {
+  if (state_ == ReplicaState::kWaiting || state_ == ReplicaState::kJoining) {
     SetState(ReplicaState::kLeft);
+    if (started()) sink_->Cancel();
     source_.Close();
     context_->Emit(FinishLeave{attach_});
     return;

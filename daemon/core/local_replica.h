@@ -31,9 +31,13 @@ class LocalReplica {
   // When a waiting replica gives up.
   absl::Time start_deadline() const { return start_deadline_; }
 
-  // The run has started and the links are there: waiting -> active. Emits StartReplica.
-  // REQUIRES: the run has started with this replica in its view.
+  // The run has started and the links are there: waiting -> active; one that joins may catch up.
+  // Emits StartReplica. REQUIRES: the run has started with this replica in its roster.
   void Start();
+  // It is to join a run that has started. REQUIRES: not started.
+  void Join() { SetState(ReplicaState::kJoining); }
+  // It has caught up: joining -> active, from a round that all others can be told of in time.
+  void TakePart();
 
   // From the trainer; ignored unless active.
   void Publish(Round round, SlotId slot);
@@ -70,6 +74,7 @@ class LocalReplica {
 
  private:
   bool Accepts(Round round) const;
+  void CatchUp(Round round);
   void FindPartners(const RoundView& view, Round round);
   void UpdateTrainer();
   void HandOver();
@@ -93,6 +98,7 @@ class LocalReplica {
   ReplicaSource source_;
   std::unique_ptr<ReplicaSink> sink_;  // from the start on
   std::vector<Partners> partners_;
+  Round caught_up_{};  // joining: names the last collect
   RoundClock round_clock_;
   absl::Time last_publish_ = absl::InfinitePast();
   UpdatePage page_;

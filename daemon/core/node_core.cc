@@ -76,9 +76,7 @@ SendId NodeCore::Impl::OpenSend(AttachId attach) {
 
 // A founder on a node that has not been heard of, or whose process was replaced, is not there.
 bool NodeCore::Impl::IsReachable(const Member& member) const {
-  const bool live =
-      member.info.state == ReplicaState::kActive || member.info.state == ReplicaState::kWaiting;
-  if (!live) return false;
+  if (!IsLive(member.info.state)) return false;
   if (member.node == options_.self.node_id) return true;
   const Peer* peer = membership_.Find(member.node);
   return peer != nullptr && !peer->silent && peer->info.session == member.session;
@@ -142,6 +140,12 @@ LocalReplica* NodeCore::Impl::FindLocal(AttachId attach) {
   return found == locals_.end() ? nullptr : found->second.get();
 }
 
+bool NodeCore::Impl::IsNewestLife(const LocalReplica& local) const {
+  const Member* member = local.run().Find(local.replica());
+  return member == nullptr ||
+         (member->node == options_.self.node_id && member->info.life == Value(local.attach()));
+}
+
 LocalReplica* NodeCore::Impl::FindHosted(ReplicaId replica) {
   const auto found = hosted_.find(replica);
   return found == hosted_.end() ? nullptr : found->second;
@@ -150,7 +154,7 @@ LocalReplica* NodeCore::Impl::FindHosted(ReplicaId replica) {
 void NodeCore::Impl::ObserveRound(RunKey key, Round round) {
   Run* run = FindRun(key);
   if (run == nullptr || round <= run->newest_round()) return;
-  if (run->Observe(round)) TellNewestRound(run);
+  if (run->Observe(now_, round)) TellNewestRound(run);
 }
 
 void NodeCore::Impl::TellNewestRound(Run* run) {
@@ -172,8 +176,9 @@ void NodeCore::Impl::On(const TrainerGone& event) {
                       " died: its trainer is gone"));
   }
   membership_.SyncSoon(now_);
+  const bool never_started = !local->started() && !run->started();
   FreeReplicas();
-  if (!local->started() && !run->started()) RemoveLocal(event.attach);
+  if (never_started) RemoveLocal(event.attach);
   for (auto& [name, other] : runs_) TryStart(other.get());
 }
 
@@ -350,8 +355,14 @@ void NodeCore::Impl::TickReplicas() {
 
 void NodeCore::Impl::FreeReplicas() {
   for (auto& [attach, local] : locals_) {
-    if (local->Free()) hosted_.erase(local->replica());
+    if (!local->Free()) continue;
+    const auto hosted = hosted_.find(local->replica());
+    if (hosted != hosted_.end() && hosted->second == local.get()) hosted_.erase(hosted);
   }
+  // A trainer's statistics stay until the run is forgotten, or another comes under its name.
+  std::erase_if(locals_, [this](const auto& entry) {
+    return entry.second->freed() && !IsNewestLife(*entry.second);
+  });
 }
 
 }  // namespace weightmesh

@@ -1,6 +1,7 @@
 // NodeCore::Impl: the state of a node and its parts, split over node_core.cc (events),
-// node_identity.cc (whose process speaks), node_founding.cc (attach, what peers say of runs,
-// start), node_forgetting.cc and node_snapshots.cc. Core thread.
+// node_identity.cc (whose process speaks), node_founding.cc (attach, start), node_joining.cc (who
+// comes later), node_merging.cc (what peers say of runs), node_forgetting.cc and node_snapshots.cc.
+// Core thread.
 #pragma once
 
 #include <cstdint>
@@ -68,6 +69,7 @@ class NodeCore::Impl final : public StepContext {
   void On(const Published& event);
   void On(const PublishSkipped& event);
   void On(const CollectRequested& event);
+  void On(const CaughtUp& event);  // node_joining.cc
   void On(const Mixed& event);
   void On(const PullRequested& event);
   void On(const PullCancelled& event);
@@ -89,6 +91,8 @@ class NodeCore::Impl final : public StepContext {
   void On(const TimerFired& event);
 
   LocalReplica* FindLocal(AttachId attach);
+  // Whether nobody has come under its name since, here or elsewhere.
+  bool IsNewestLife(const LocalReplica& local) const;
   LocalReplica* FindHosted(ReplicaId replica);
   std::string DescribeNode(NodeId node) const;
   void Heard(NodeId node);
@@ -117,7 +121,12 @@ class NodeCore::Impl final : public StepContext {
   void ForgetForeignRun();
   void ForgetSilentNodes();
 
+  // node_joining.cc
+  void Join(const AttachRequested& event);
+
   // node_founding.cc
+  void RefuseMismatch(const AttachRequested& event, const FoundingRecord& founding, const Run& run);
+  void Admit(const AttachRequested& event, Run* run, ReplicaState state);
   Run* FindRun(absl::string_view run_id) const;
   Run* FindRun(RunKey key) const;
   std::string LimitReached(const AttachRequested& event);

@@ -1,4 +1,4 @@
-// How runs begin and end: attach, what peers say of runs, the agreement on founders.
+// How runs begin: attach, the agreement on founders, start.
 //
 // A run starts when at least replicas_min replicas wait and every daemon that hosts one of them has
 // reported exactly the same set. What a daemon has started it reports, and others follow.
@@ -16,8 +16,6 @@ namespace {
 constexpr absl::Duration kRunTick = absl::Milliseconds(250);
 // Longest that a started run holds back its trainers for links that are not there yet.
 constexpr absl::Duration kLinkWait = absl::Seconds(5);
-// Daemons that are named to be asked for a run's schema.
-constexpr size_t kSchemaHostsMax = 3;
 
 }  // namespace
 
@@ -67,6 +65,7 @@ void NodeCore::Impl::On(const AttachRequested& event) {
   if (std::string limit = LimitReached(event); !limit.empty()) {
     return refuse(attach::ReplyCode::kLimit, limit);
   }
+  if (event.joins) return Join(event);
   Run* run = FindRun(event.run_id);
   if (run != nullptr && IsOver(*run) && EndIsAgreed(*run)) {
     ForgetRun(run->run_id());
@@ -77,18 +76,7 @@ void NodeCore::Impl::On(const AttachRequested& event) {
         std::any_of(locals_.begin(), locals_.end(),
                     [run](const auto& entry) { return &entry.second->run() == run; });
     if (HasLiveMember(*run) || run->started() || attached_here) {
-      RefuseAttach refusal;
-      refusal.attach = event.attach;
-      refusal.code = attach::ReplyCode::kMismatch;
-      refusal.message =
-          absl::StrCat("replica ", event.replica_name, " does not fit run ", event.run_id, ": ",
-                       DescribeDifference(event.founding, run->founding()),
-                       "; make it equal on all replicas, or use another run_id");
-      if (event.founding.schema_digest != run->founding().schema_digest) {
-        refusal.schema_digest = run->founding().schema_digest;
-        refusal.schema_hosts = HostsOf(*run);
-      }
-      return Emit(std::move(refusal));
+      return RefuseMismatch(event, event.founding, *run);
     }
     runs_.erase(event.run_id);
     run = nullptr;
@@ -97,7 +85,8 @@ void NodeCore::Impl::On(const AttachRequested& event) {
     return refuse(
         attach::ReplyCode::kTooLate,
         absl::StrCat("run ", event.run_id, " has started with its ", run->founders().size(),
-                     " founders; attach before the start, or use a new run_id"));
+                     " founders; join it (weightmesh_join), which brings the weights of "
+                     "the others, or use a new run_id"));
   }
   const ReplicaId replica = MakeReplicaId(event.run_id, event.replica_name);
   if (run != nullptr) {
@@ -112,156 +101,48 @@ void NodeCore::Impl::On(const AttachRequested& event) {
     run = runs_.emplace(event.run_id, std::make_unique<Run>(event.run_id, event.founding))
               .first->second.get();
   }
-  Member member;
-  member.info.replica_id = replica;
-  member.info.name = event.replica_name;
-  member.node = options_.self.node_id;
-  member.session = options_.self.session;
-  run->Put(member);
-  auto local =
-      std::make_unique<LocalReplica>(event.attach, replica, run, this, event.segment_bytes,
-                                     now_ + event.start_timeout, options_.sends_per_peer_max);
-  hosted_[replica] = local.get();
-  locals_.emplace(event.attach, std::move(local));
-  Emit(AdmitReplica{event.attach, replica});
+  Admit(event, run, ReplicaState::kWaiting);
   Inform(absl::StrCat("replica ", event.replica_name, " attached to run ", event.run_id));
-  membership_.SyncSoon(now_);
   ReportProgressOf(run);
   TryStart(run);
 }
 
-// --- what peers say ---
-
-void NodeCore::Impl::MergeRun(const NodeInfo& from, const RunState& state) {
-  Run* run = SettleRecord(from, state);
-  if (run == nullptr) return;
-  const size_t waiting_before = run->Waiting().size();
-  MergeMembers(run, from, state);
-  run->reports()[from.node_id] =
-      RunReport{state.started, state.ended, state.waiting_digest, state.view_digest};
-  if (state.newest_round > run->newest_round() && run->Observe(state.newest_round)) {
-    TellNewestRound(run);
+void NodeCore::Impl::RefuseMismatch(const AttachRequested& event, const FoundingRecord& founding,
+                                    const Run& run) {
+  RefuseAttach refusal;
+  refusal.attach = event.attach;
+  refusal.code = attach::ReplyCode::kMismatch;
+  refusal.message = absl::StrCat("replica ", event.replica_name, " does not fit run ", event.run_id,
+                                 ": ", DescribeDifference(founding, run.founding()),
+                                 "; make it equal on all replicas, or use another run_id");
+  if (founding.schema_digest != run.founding().schema_digest) {
+    refusal.schema_digest = run.founding().schema_digest;
+    refusal.schema_hosts = HostsOf(run);
   }
-  if (run->started()) return TryRelease(run);
-  if (run->Waiting().size() != waiting_before) {
-    membership_.SyncSoon(now_);
-    ReportProgressOf(run);
-  }
-  if (state.started) {
-    StartRun(run, state.founders);
-  } else {
-    TryStart(run);
-  }
+  Emit(std::move(refusal));
 }
 
-// The run that `state` speaks of, if its founding record is ours or wins; null otherwise.
-Run* NodeCore::Impl::SettleRecord(const NodeInfo& from, const RunState& state) {
-  Run* run = FindRun(state.run_id);
-  const Digest theirs = FoundingDigest(state.founding);
-  const bool they_have_live =
-      std::any_of(state.replicas.begin(), state.replicas.end(), [](const ReplicaInfo& replica) {
-        return replica.state == ReplicaState::kWaiting || replica.state == ReplicaState::kActive;
-      });
-  // A name that is used again: one of the two is of the run before.
-  const bool same_start = run != nullptr && run->started() && state.started &&
-                          run->founders().digest() == ViewDigest(state.founders);
-  if (run != nullptr && !same_start) {
-    if (state.ended) return nullptr;
-    if (they_have_live && IsOver(*run)) {
-      ForgetRun(run->run_id());
-      run = nullptr;
-    }
-  }
-  if (run != nullptr && run->digest() == theirs) return run;
-  if (!they_have_live) return nullptr;
-  if (run != nullptr) {
-    const bool ours_wins =
-        run->started() || (!state.started && HasLiveMember(*run) && run->digest() < theirs);
-    if (ours_wins) return nullptr;
-    const std::string difference = DescribeDifference(run->founding(), state.founding);
-    RefuseAttach refusal;
-    refusal.code = attach::ReplyCode::kMismatch;
-    refusal.message =
-        absl::StrCat("run ", state.run_id, " was founded otherwise through ", from.control_address,
-                     ": ", difference, "; make it equal on all replicas, or use another run_id");
-    if (run->founding().schema_digest != state.founding.schema_digest) {
-      refusal.schema_digest = state.founding.schema_digest;
-      refusal.schema_hosts = {from.control_address};
-    }
-    RefuseWaiting(run, std::move(refusal));
-    runs_.erase(state.run_id);
-  }
-  if (runs_.size() >= options_.runs_max) ForgetEndedRuns(/*all=*/true);
-  if (runs_.size() >= options_.runs_max) return nullptr;
-  return runs_.emplace(state.run_id, std::make_unique<Run>(state.run_id, state.founding))
-      .first->second.get();
-}
-
-// Each daemon alone says what its replicas are.
-void NodeCore::Impl::MergeMembers(Run* run, const NodeInfo& from, const RunState& state) {
-  std::set<ReplicaId> named;
-  for (const ReplicaInfo& info : state.replicas) {
-    named.insert(info.replica_id);
-    Member* known = run->Find(info.replica_id);
-    if (run->started() && known == nullptr) continue;  // no founder
-    const bool elsewhere =
-        known != nullptr && !known->node.IsZero() && known->node != from.node_id &&
-        (IsReachable(*known) || known->confirmed || known->node == options_.self.node_id);
-    if (known == nullptr && run->members().size() >= kReplicasPerRunMax) continue;
-    if (elsewhere) {
-      // One name attached at two daemons at once: the lower node_id keeps it.
-      if (run->started() || known->node < from.node_id) continue;
-      for (auto& [attach, local] : locals_) {
-        if (local->replica() != info.replica_id || local->gone()) continue;
-        Emit(
-            RefuseAttach{attach, attach::ReplyCode::kNameInUse,
-                         absl::StrCat("a live replica of run ", run->run_id(), " is already named ",
-                                      info.name, " at ", from.control_address,
-                                      "; give every trainer its own replica_name")});
-        RemoveLocal(attach);
-        break;
-      }
-    }
-    Member member{info, from.node_id, from.session, state.started};
-    if (!run->started() && info.state > ReplicaState::kWaiting && !state.started) {
-      run->Erase(info.replica_id);
-      continue;
-    }
-    if (run->started() && known != nullptr && known->info.state > ReplicaState::kActive &&
-        known->session == from.session) {
-      member.info.state = known->info.state;  // nobody comes back within one session
-    }
-    if (run->started()) {
-      member.number = known->number;
-      *known = member;
-    } else {
-      run->Put(member);
-    }
-  }
-  std::vector<ReplicaId> missing;
-  for (const auto& [replica, member] : run->members()) {
-    if (member.node == from.node_id && named.count(replica) == 0) missing.push_back(replica);
-  }
-  for (ReplicaId replica : missing) {
-    if (!run->started()) {
-      run->Erase(replica);
-    } else if (state.started) {  // otherwise it may be an old message, overtaken by newer ones
-      run->Find(replica)->info.state = ReplicaState::kDead;
-    }
-  }
-}
-
-// Control addresses of some daemons with live replicas of the run, this one left out.
-std::vector<std::string> NodeCore::Impl::HostsOf(const Run& run) const {
-  std::set<NodeId> nodes;
-  std::vector<std::string> addresses;
-  for (const auto& [replica, member] : run.members()) {
-    const Peer* peer = membership_.Find(member.node);
-    if (peer == nullptr || !IsReachable(member) || !nodes.insert(member.node).second) continue;
-    addresses.push_back(peer->info.control_address);
-    if (addresses.size() >= kSchemaHostsMax) break;
-  }
-  return addresses;
+// Makes the replica a member, waiting or joining.
+void NodeCore::Impl::Admit(const AttachRequested& event, Run* run, ReplicaState state) {
+  const ReplicaId replica = MakeReplicaId(event.run_id, event.replica_name);
+  Member member;
+  member.info.replica_id = replica;
+  member.info.name = event.replica_name;
+  member.info.state = state;
+  member.info.life = Value(event.attach);
+  member.node = options_.self.node_id;
+  member.session = options_.self.session;
+  member.confirmed = run->started();
+  run->Put(member);
+  auto local =
+      std::make_unique<LocalReplica>(event.attach, replica, run, this, event.segment_bytes,
+                                     now_ + event.start_timeout, options_.sends_per_peer_max);
+  if (state == ReplicaState::kJoining) local->Join();
+  hosted_[replica] = local.get();
+  locals_.emplace(event.attach, std::move(local));
+  Emit(AdmitReplica{event.attach, replica});
+  membership_.SyncSoon(now_);
+  FreeReplicas();
 }
 
 void NodeCore::Impl::RefuseWaiting(Run* run, RefuseAttach refusal) {
@@ -335,7 +216,7 @@ void NodeCore::Impl::StartRun(Run* run, const std::vector<ReplicaId>& founders) 
     Emit(RefuseAttach{
         attach, attach::ReplyCode::kTooLate,
         absl::StrCat("run ", run->run_id(), " has started with its ", run->founders().size(),
-                     " founders; attach before the start, or use a new run_id")});
+                     " founders; join it (weightmesh_join), or use a new run_id")});
     RemoveLocal(attach);
   }
   unreleased_[run->run_id()] = now_ + kLinkWait;
@@ -343,22 +224,23 @@ void NodeCore::Impl::StartRun(Run* run, const std::vector<ReplicaId>& founders) 
   TryRelease(run);
 }
 
-// Trainers start once their daemon has a data link to every founder's, or has waited long enough.
+// Trainers start, or catch up, once their daemon has a data link to every member's, or has waited
+// long enough.
 void NodeCore::Impl::TryRelease(Run* run) {
   const auto wait = unreleased_.find(run->run_id());
   if (wait == unreleased_.end()) return;
   bool ready = true;
   for (uint32_t number = 0; number < run->roster_size(); ++number) {
     const Member& member = run->MemberAt(number);
-    if (member.node == options_.self.node_id) continue;
+    if (member.node == options_.self.node_id || !IsLive(member.info.state)) continue;
     if (!member.node.IsZero()) membership_.ConnectNow(now_, member.node, actions_);
     ready &= !member.node.IsZero() && membership_.IsLinked(member.node);
   }
   if (!ready && now_ < wait->second) return;
   unreleased_.erase(wait);
-  if (!ready) Warn(absl::StrCat("run ", run->run_id(), " starts without links to all founders"));
+  if (!ready) Warn(absl::StrCat("run ", run->run_id(), " goes on without links to all members"));
   for (auto& [attach, local] : locals_) {
-    const bool waits = &local->run() == run && local->state() == ReplicaState::kWaiting;
+    const bool waits = &local->run() == run && !local->started() && IsLive(local->state());
     if (waits && !local->gone()) local->Start();
   }
   membership_.SyncSoon(now_);
@@ -399,7 +281,7 @@ void NodeCore::Impl::TickRuns() {
 // The derived times are those of the start; overlap_grace shrinks once rounds are measured.
 std::string NodeCore::Impl::DescribeStart(const Run& run) const {
   const DerivedTimes times = DeriveTimes(run.config(), absl::ZeroDuration());
-  return absl::StrCat("run ", run.run_id(), " starts with ", run.view().size(),
+  return absl::StrCat("run ", run.run_id(), " starts with ", run.founders().size(),
                       " replicas: ", ScheduleName(run.config().schedule), ", ",
                       ModeName(run.config().mode), ", ", WireName(run.config().wire), ", ",
                       run.founding().segments, " segments; round_deadline ",

@@ -123,6 +123,7 @@ void NodeCore::Impl::BuryFormerSession(const NodeInfo& from) {
     for (ReplicaId replica : gone) {
       if (run->started()) {
         run->Find(replica)->info.state = ReplicaState::kDead;
+        run->MemberChanged();
       } else {
         run->Erase(replica);
       }

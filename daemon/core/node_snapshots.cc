@@ -30,7 +30,7 @@ SyncMessage NodeCore::Impl::MakeSync() {
     for (const auto& [attach, local] : locals_) {
       if (&local->run() != run.get()) continue;
       const Member* member = run->Find(local->replica());
-      if (member == nullptr || member->node != options_.self.node_id) continue;
+      if (member == nullptr || !IsNewestLife(*local)) continue;
       if (!run->started() && local->gone()) continue;
       ReplicaInfo info = member->info;
       info.published_round = local->published_round();
@@ -62,7 +62,7 @@ TopologySnapshot NodeCore::Impl::Topology(absl::Time now, absl::string_view run_
       snapshot.rank = rank.has_value() ? static_cast<int32_t>(*rank) : -1;
       snapshot.reachable = IsReachable(member);
       for (const auto& [attach, local] : locals_) {
-        if (local->replica() != replica) continue;
+        if (local->replica() != replica || !IsNewestLife(*local)) continue;
         snapshot.info.published_round = local->published_round();
         snapshot.info.mixed_round = local->mixed_round();
       }
@@ -94,7 +94,7 @@ std::vector<ReplicaStatsSnapshot> NodeCore::Impl::Stats(absl::string_view run_id
     Run& run = local->run();
     if (!run_id.empty() && run.run_id() != run_id) continue;
     const Member* member = run.Find(local->replica());
-    if (member == nullptr) continue;
+    if (member == nullptr || !IsNewestLife(*local)) continue;
     ReplicaStatsSnapshot snapshot;
     snapshot.run_id = run.run_id();
     snapshot.attach = attach;

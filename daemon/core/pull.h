@@ -16,6 +16,8 @@ struct PullRequest {
   ReplicaId source;  // the replica that is asked
   ReplicaId reader;  // the replica that asks
   Round round{};
+  // Not kNoRound: the newest snapshot that the source has will do, if it is not older than this.
+  Round oldest_round{};
   SegmentId segment{};
   uint32_t remaining_ms = 0;  // how long the reader will wait
   Round newest_round{};       // newest round that the sender knows to be published
@@ -32,11 +34,13 @@ struct PullAnswer {
   Round newest_round{};
 };
 
-// Whether `answer` says something about what `request` asked for. Data of another round is another
-// snapshot, however whole it is.
+// Whether `answer` says something about what `request` asked for. Data of another round than was
+// asked for is another snapshot, however whole it is.
 inline bool Fits(const PullAnswer& answer, const PullRequest& request) {
-  return answer.run_key == request.run_key && answer.segment == request.segment &&
-         (answer.verdict != wire::Verdict::kData || answer.round == request.round);
+  if (answer.run_key != request.run_key || answer.segment != request.segment) return false;
+  if (answer.verdict != wire::Verdict::kData) return true;
+  return request.oldest_round == kNoRound ? answer.round == request.round
+                                          : answer.round >= request.oldest_round;
 }
 
 // Why a frame of another daemon was refused: a correct one sends none of these.

@@ -35,6 +35,19 @@ ReplicaSink::ReplicaSink(AttachId attach, uint32_t own, Run* run, StepContext* c
 void ReplicaSink::Begin(Round round, std::shared_ptr<const RoundView> view,
                         absl::Span<const Partners> partners, const DerivedTimes& times) {
   GiveUp();
+  catching_up_ = false;
+  Open(round, std::move(view), partners, times);
+}
+
+void ReplicaSink::CatchUp(Round round, std::shared_ptr<const RoundView> view,
+                          absl::Span<const Partners> partners, const DerivedTimes& times) {
+  GiveUp();
+  catching_up_ = true;
+  Open(round, std::move(view), partners, times);
+}
+
+void ReplicaSink::Open(Round round, std::shared_ptr<const RoundView> view,
+                       absl::Span<const Partners> partners, const DerivedTimes& times) {
   round_ = round;
   view_ = std::move(view);
   overdue_.resize(run_->roster_size(), kNotOverdue);
@@ -45,7 +58,7 @@ void ReplicaSink::Begin(Round round, std::shared_ptr<const RoundView> view,
   collect_wanted_ = false;
   left_behind_ = false;
   pending_ = 0;
-  const bool alone = view_->size() < 2;
+  const bool alone = view_->size() < (catching_up_ ? 1 : 2);
   for (uint32_t segment = 0; segment < pulls_.size(); ++segment) {
     pulls_[segment] = SegmentPull{};
     if (alone) continue;
@@ -119,6 +132,7 @@ void ReplicaSink::Ask(uint32_t segment) {
   request.source = source.info.replica_id;
   request.reader = run_->MemberAt(own_).info.replica_id;
   request.round = round_;
+  request.oldest_round = catching_up_ ? Round{1} : kNoRound;
   request.segment = SegmentId{segment};
   request.remaining_ms = RemainingMs(left);
   request.newest_round = run_->newest_round();
@@ -248,7 +262,7 @@ void ReplicaSink::Collect(Round round) {
   if (round != round_ || frozen_ || collect_wanted_) return;
   collect_wanted_ = true;
   collect_deadline_ = begun_at_ + times_.round_deadline;
-  if (run_->config().mode == Mode::kOverlap) {
+  if (IsHasty()) {
     collect_deadline_ = std::min(collect_deadline_, context_->now() + times_.overlap_grace);
   }
   WakeBy(collect_deadline_);
@@ -258,7 +272,7 @@ void ReplicaSink::Collect(Round round) {
 // Lockstep waits for every pull; overlap only for those under way.
 void ReplicaSink::MaybeFreeze() {
   if (!collect_wanted_ || frozen_) return;
-  if (pending_ > 0 && run_->config().mode == Mode::kOverlap) {
+  if (pending_ > 0 && IsHasty()) {
     const bool under_way = std::any_of(pulls_.begin(), pulls_.end(),
                                        [this](const SegmentPull& p) { return IsUnderWay(p); });
     if (!under_way) {

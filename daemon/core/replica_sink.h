@@ -32,6 +32,10 @@ class ReplicaSink {
   // former round that was not mixed is given up: its pulls count as LATE.
   void Begin(Round round, std::shared_ptr<const RoundView> view,
              absl::Span<const Partners> partners, const DerivedTimes& times);
+  // The same for a replica that has no round yet: it takes the newest snapshot that each source
+  // has, in any mode until the deadline. `round` only names the collect.
+  void CatchUp(Round round, std::shared_ptr<const RoundView> view,
+               absl::Span<const Partners> partners, const DerivedTimes& times);
   // Gives up the former round like Begin, and pulls nothing.
   void Skip(Round round);
   // The trainer wants `round`: a delivery is ready now, or when the last pull or the deadline
@@ -108,6 +112,10 @@ class ReplicaSink {
     return pull.state == PullState::kWaiting || pull.state == PullState::kQueued;
   }
 
+  void Open(Round round, std::shared_ptr<const RoundView> view, absl::Span<const Partners> partners,
+            const DerivedTimes& times);
+  // Whether a collect waits only for what is under way.
+  bool IsHasty() const { return run_->config().mode == Mode::kOverlap && !catching_up_; }
   void Ask(uint32_t segment);
   void Redirect(uint32_t segment, Outcome reason);
   void Fail(uint32_t segment, Outcome outcome);
@@ -131,6 +139,7 @@ class ReplicaSink {
 
   Round round_{};
   std::shared_ptr<const RoundView> view_;  // of round_
+  bool catching_up_ = false;
   DerivedTimes times_;
   absl::Time begun_at_;
   std::vector<SegmentPull> pulls_;

@@ -82,7 +82,7 @@ void ReplicaSource::Publish(Round round, SlotId slot_id, std::shared_ptr<const R
 uint32_t ReplicaSource::ReaderFrom(const Slot& slot, uint32_t segment, uint32_t sink) {
   for (uint32_t hops = 0; hops < slot.view->size() && sink != own_; ++hops) {
     const Member& member = run_->MemberAt(sink);
-    if (member.info.state <= ReplicaState::kActive) {
+    if (IsLive(member.info.state)) {
       return context_->IsReachable(member) && !lapsed_[sink] ? sink : kNobody;
     }
     sink = run_->PartnersOf(*slot.view, slot.round, SegmentId{segment}, sink).sink;
@@ -150,11 +150,22 @@ void ReplicaSource::Requested(const PullRequest& request) {
   }
   const std::optional<uint32_t> reader = run_->NumberOf(request.reader);
   if (reader.has_value() && *reader < lapsed_.size()) lapsed_[*reader] = false;
-  if (request.round > passed_round_) {
-    Park(request);
-  } else {
-    Serve(request);
+  RoundFor(request).has_value() ? Serve(request) : Park(request);
+}
+
+// A reader pins one round of this replica at a time: who takes any keeps to it, others wait.
+std::optional<Round> ReplicaSource::RoundFor(const PullRequest& request) const {
+  const auto reader = readers_.find(request.reader);
+  const bool pins = reader != readers_.end() && reader->second.count > 0;
+  if (request.oldest_round != kNoRound) {
+    if (pins && reader->second.round >= request.oldest_round) return reader->second.round;
+    if (pins || published_round_ < request.oldest_round) return std::nullopt;
+    return published_round_;
   }
+  if (request.round > passed_round_) return std::nullopt;
+  const bool behind = pins && reader->second.round != request.round;
+  if (behind && FindSlot(request.round) != nullptr) return std::nullopt;
+  return request.round;
 }
 
 // A replica asks through the daemon that hosts it; otherwise anybody could take the snapshots that
@@ -179,20 +190,17 @@ void ReplicaSource::Park(const PullRequest& request) {
   Answer(request, wire::Verdict::kWaiting);
 }
 
-// REQUIRES: request.round <= passed_round_.
-void ReplicaSource::Serve(const PullRequest& request) {
+// REQUIRES: RoundFor(asked).
+void ReplicaSource::Serve(const PullRequest& asked) {
+  PullRequest request = asked;
+  request.round = *RoundFor(asked);
   const SlotId* slot = FindSlot(request.round);
   if (slot == nullptr) return Answer(request, VerdictWithoutSlot(request.round));
-  const auto reader = readers_.find(request.reader);
-  if (reader != readers_.end() && reader->second.count > 0 &&
-      reader->second.round != request.round) {
-    return Park(request);  // a reader pins one round of this replica at a time
-  }
   // Known since the start: nobody has published before it, and only members may read after it.
   std::vector<uint32_t>& reads = slots_[Value(*slot)].reads;
   const std::optional<uint32_t> number = run_->NumberOf(request.reader);
-  if (!number.has_value() || *number >= reads.size() ||
-      reads[*number] >= kReadsPerSegmentMax * segment_bytes_.size()) {
+  if (number.has_value() && *number >= reads.size()) reads.resize(run_->roster_size(), 0);
+  if (!number.has_value() || reads[*number] >= kReadsPerSegmentMax * segment_bytes_.size()) {
     return Refuse(request, RequestRefusal::kBeyondShare, wire::Verdict::kBusy);
   }
   ++reads[*number];
@@ -271,7 +279,9 @@ void ReplicaSource::SendEnded(SendId send_id, bool sent) {
     LinkStatistics& link = context_->link(transfer.request.peer);
     link.bytes_sent += segment_bytes_[segment];
     ++link.sends_ended;
-    EndClaim(&slots_[Value(transfer.slot)], segment);
+    // Who catches up reads beside the sink, not in its place.
+    const bool catches_up = transfer.request.oldest_round != kNoRound;
+    if (!catches_up) EndClaim(&slots_[Value(transfer.slot)], segment);
   }
   const bool was_last = Unlease(transfer.request, transfer.slot);
   PeerQueue& peer = peers_[transfer.request.peer];
@@ -296,11 +306,7 @@ void ReplicaSource::ServeWaiting() {
   const size_t count = waiting_.size();
   for (size_t k = 0; k < count; ++k) {
     const Waiting waiting = waiting_[k];
-    const auto reader = readers_.find(waiting.request.reader);
-    const bool behind = reader != readers_.end() && reader->second.count > 0 &&
-                        reader->second.round != waiting.request.round;
-    const bool servable = waiting.request.round <= passed_round_ &&
-                          (!behind || FindSlot(waiting.request.round) == nullptr);
+    const bool servable = RoundFor(waiting.request).has_value();
     if (servable) {
       --peers_[waiting.request.peer].waiting;
       if (MayRead(waiting.request)) {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -103,6 +104,8 @@ class ReplicaSource {
   bool MayRead(const PullRequest& request) const;
   uint32_t ReaderFrom(const Slot& slot, uint32_t segment, uint32_t sink);
   void Serve(const PullRequest& request);
+  // The round that a request may be answered with now; nothing when it has to wait.
+  std::optional<Round> RoundFor(const PullRequest& request) const;
   void Park(const PullRequest& request);
   template <typename Predicate>
   void ForgetWaiting(Predicate predicate);

@@ -2,10 +2,22 @@
 #include "daemon/core/run.h"
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 #include "daemon/core/check.h"
 
 namespace weightmesh {
+namespace {
+
+constexpr size_t kViewsKept = 8;
+// A new round time counts for one part in this many.
+constexpr int64_t kRoundTimeMemory = 8;
+constexpr absl::Duration kRoundTimeMin = absl::Milliseconds(1);
+// Within which news reaches every daemon that answers: a sync with all is made at once.
+constexpr absl::Duration kDisseminationTime = absl::Milliseconds(250);
+
+}  // namespace
 
 const char* ReplicaStateName(ReplicaState state) {
   switch (state) {
@@ -17,6 +29,8 @@ const char* ReplicaStateName(ReplicaState state) {
       return "left";
     case ReplicaState::kDead:
       return "dead";
+    case ReplicaState::kJoining:
+      return "joining";
   }
   return "unknown";
 }
@@ -64,12 +78,19 @@ void Run::Start(const std::vector<ReplicaId>& founders) {
   }
   members_ = std::move(members);
   roster_.clear();
-  std::vector<uint32_t> numbers;
-  for (auto& [replica, member] : members_) {
-    numbers.push_back(member.number);
-    roster_.push_back(&member);
-  }
-  view_ = std::make_shared<const RoundView>(founders_, std::move(numbers), roster_.size());
+  for (auto& [replica, member] : members_) roster_.push_back(&member);
+  views_.clear();
+}
+
+void Run::Put(const Member& member) {
+  const auto [entry, added] = members_.try_emplace(member.info.replica_id);
+  const Member former = std::exchange(entry->second, member);
+  entry->second.number = added ? roster_size() : former.number;
+  if (started_ && added) roster_.push_back(&entry->second);
+  const auto decides = [](const Member& m) {
+    return std::tuple(m.info.state, m.info.active_from, m.info.left_at);
+  };
+  if (added || decides(former) != decides(member)) views_.clear();
 }
 
 std::optional<uint32_t> Run::NumberOf(ReplicaId replica) const {
@@ -78,7 +99,41 @@ std::optional<uint32_t> Run::NumberOf(ReplicaId replica) const {
   return found->second.number;
 }
 
-std::shared_ptr<const RoundView> Run::ViewOf(Round) const { return view_; }
+// With hash_cycle the redirect around somebody is the schedule without it, so that it makes no
+// difference when each node hears of an end. With the others two nodes that leave out different
+// ones would pull past each other: there who is gone stays in the view, and is redirected around.
+bool Run::TakesPart(const Member& member, Round round) const {
+  const ReplicaInfo& info = member.info;
+  const bool ends = info.left_at != kNoRound;
+  const bool begins =
+      info.state != ReplicaState::kJoining && (!ends || info.active_from < info.left_at);
+  if (!begins || round < info.active_from) return false;
+  if (config().schedule != ScheduleKind::kHashCycle) return true;
+  return ends ? round < info.left_at : IsLive(info.state);
+}
+
+std::shared_ptr<const RoundView> Run::ViewOf(Round round) const {
+  for (const KnownView& known : views_) {
+    if (round >= known.first && round < known.end) return known.view;
+  }
+  KnownView known{kNoRound, Next(kRoundMax), nullptr};
+  std::vector<ReplicaId> replicas;
+  std::vector<uint32_t> numbers;  // in the order of members_, which is that of ranks
+  for (const auto& [replica, member] : members_) {
+    for (Round bound : {member.info.active_from, member.info.left_at}) {
+      if (bound <= round) known.first = std::max(known.first, bound);
+      if (bound > round) known.end = std::min(known.end, bound);
+    }
+    if (!TakesPart(member, round)) continue;
+    replicas.push_back(replica);
+    numbers.push_back(member.number);
+  }
+  known.view = std::make_shared<const RoundView>(View(std::move(replicas)), std::move(numbers),
+                                                 roster_.size());
+  if (views_.size() >= kViewsKept) views_.erase(views_.begin());
+  views_.push_back(known);
+  return known.view;
+}
 
 Partners Run::PartnersOf(const RoundView& view, Round round, SegmentId segment, uint32_t number) {
   const uint32_t rank = view.RankOf(number);
@@ -87,10 +142,26 @@ Partners Run::PartnersOf(const RoundView& view, Round round, SegmentId segment, 
   return {view.NumberOf(ranks.source), view.NumberOf(ranks.sink)};
 }
 
-bool Run::Observe(Round round) {
+bool Run::Observe(absl::Time now, Round round) {
   if (!IsPlausible(round)) return false;
-  newest_round_ = std::max(newest_round_, round);
+  if (round <= newest_round_) return true;
+  const uint64_t rounds = Value(round) - Value(newest_round_);
+  if (newest_round_at_ != absl::InfinitePast()) {
+    const absl::Duration each = (now - newest_round_at_) / static_cast<int64_t>(rounds);
+    const bool first = round_time_ == absl::ZeroDuration();
+    round_time_ = first ? each : round_time_ + (each - round_time_) / kRoundTimeMemory;
+  }
+  newest_round_at_ = now;
+  newest_round_ = round;
   return true;
+}
+
+// design.md section 5: newest known + ceil(2 x dissemination time / measured round time), and one
+// more for a round that is published while this is computed.
+Round Run::AnnouncedRound() const {
+  const absl::Duration each = std::max(round_time_, kRoundTimeMin);
+  const int64_t rounds = absl::Ceil(2 * kDisseminationTime, each) / each;
+  return Round{Value(newest_round_) + static_cast<uint64_t>(rounds) + 1};
 }
 
 }  // namespace weightmesh

@@ -74,12 +74,15 @@ class Run {
   const RunConfig& config() const { return founding_.config; }
   const Digest& digest() const { return digest_; }
 
-  // All replicas known, in the order of replica_id. After the start: the founders.
+  // All replicas known, in the order of replica_id. After the start: the founders and who joined.
   const std::map<ReplicaId, Member>& members() const { return members_; }
   Member* Find(ReplicaId replica);
-  // Adds or replaces. REQUIRES: before the start, or the replica is a founder.
-  void Put(const Member& member) { members_[member.info.replica_id] = member; }
+  // Adds or replaces; after the start a new one gets the next number of the roster.
+  void Put(const Member& member);
+  // REQUIRES: before the start.
   void Erase(ReplicaId replica) { members_.erase(replica); }
+  // Something that decides over views was changed in a member: state, active_from or left_at.
+  void MemberChanged() { views_.clear(); }
 
   // The waiting replicas, and the hash by which daemons compare what they know of them.
   std::vector<ReplicaId> Waiting() const;
@@ -114,7 +117,9 @@ class Run {
     return round <= newest_round_ || Value(round) - Value(newest_round_) <= kRoundJumpMax;
   }
   // Raises the newest round; false, and no change, when `round` is implausible.
-  bool Observe(Round round);
+  bool Observe(absl::Time now, Round round);
+  // The first round that all others can be told of in time, for who comes or goes.
+  Round AnnouncedRound() const;
 
   // Time since which nobody has been live; for forgetting ended runs.
   std::optional<absl::Time> ended_at;
@@ -129,9 +134,18 @@ class Run {
   bool started_ = false;
   View founders_;
   std::vector<Member*> roster_;
-  std::shared_ptr<const RoundView> view_;
+  // What is asked for again and again: each holds in [first, end).
+  struct KnownView {
+    Round first{};
+    Round end{};
+    std::shared_ptr<const RoundView> view;
+  };
+  bool TakesPart(const Member& member, Round round) const;
+  mutable std::vector<KnownView> views_;
   std::unique_ptr<Schedule> schedule_;
   Round newest_round_{};
+  absl::Time newest_round_at_ = absl::InfinitePast();
+  absl::Duration round_time_;  // a moving mean; zero: not measured yet
 };
 
 }  // namespace weightmesh

@@ -22,8 +22,18 @@ struct NodeInfo {
 };
 
 // Values as ReplicaState of peer.proto.
-enum class ReplicaState : uint32_t { kWaiting = 1, kActive = 2, kLeft = 3, kDead = 4 };
+enum class ReplicaState : uint32_t {
+  kWaiting = 1,
+  kActive = 2,
+  kLeft = 3,
+  kDead = 4,
+  kJoining = 5
+};
 const char* ReplicaStateName(ReplicaState state);  // "waiting", …
+// Whether its trainer is there.
+constexpr bool IsLive(ReplicaState state) {
+  return state != ReplicaState::kLeft && state != ReplicaState::kDead;
+}
 
 struct ReplicaInfo {
   ReplicaId replica_id;
@@ -31,6 +41,12 @@ struct ReplicaInfo {
   ReplicaState state = ReplicaState::kWaiting;
   Round published_round{};
   Round mixed_round{};
+  // Which of the trainers that its daemon's process has had under this name; the newest counts.
+  uint64_t life = 0;
+  // It takes part in the rounds from the first on, and before the second; kNoRound: since the
+  // start; not known to end.
+  Round active_from{};
+  Round left_at{};
 };
 
 // Fields as RunState of peer.proto.

@@ -89,6 +89,8 @@ void CommandReader::Take(const Command& command, Sink sink) {
       return sink(PublishSkipped{attach_, round});
     case CommandKind::kCollect:
       return sink(CollectRequested{attach_, round});
+    case CommandKind::kCaughtUp:
+      return sink(CaughtUp{attach_});
     case CommandKind::kMixed:
       ReadMixed(round);
       return sink(Mixed{attach_, round, results_});

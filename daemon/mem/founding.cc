@@ -87,6 +87,7 @@ absl::StatusOr<AttachRequested> ToAttachRequested(AttachId attach,
     event.segment_bytes.push_back(place.total_bytes);
   }
   event.start_timeout = start_timeout;
+  event.joins = request.joins != 0;
   return event;
 }
 

@@ -21,6 +21,7 @@ void PageWriter::Update(const UpdatePage& update) {
   page->collect_wait_us.store(CeilMicroseconds(update.collect_wait), std::memory_order_release);
   page->view_replicas.store(update.view_replicas, std::memory_order_release);
   page->mesh_newest_round.store(Value(update.newest_round), std::memory_order_release);
+  page->active_from.store(Value(update.active_from), std::memory_order_release);
   page->next_round.store(Value(update.next_round), std::memory_order_release);
 }
 

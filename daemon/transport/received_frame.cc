@@ -74,6 +74,7 @@ PullRequest ToPullRequest(NodeId peer, const wire::PullRequestFrame& frame) {
   request.source = {frame.source_high, frame.source_low};
   request.reader = {frame.reader_high, frame.reader_low};
   request.round = Round{frame.round};
+  request.oldest_round = Round{frame.oldest_round};
   request.segment = SegmentId{frame.segment};
   request.remaining_ms = frame.remaining_ms;
   request.newest_round = Round{frame.newest_round};

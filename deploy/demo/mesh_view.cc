@@ -16,6 +16,8 @@ const char* StateInWords(v1::ReplicaState state) {
       return "waiting";
     case v1::REPLICA_STATE_ACTIVE:
       return "training";
+    case v1::REPLICA_STATE_JOINING:
+      return "joining";
     case v1::REPLICA_STATE_LEFT:
       return "left";
     case v1::REPLICA_STATE_DEAD:

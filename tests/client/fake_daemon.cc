@@ -263,6 +263,7 @@ void FakeDaemon::Take(const Command& command) {
       if (on_collect(command.round)) Freeze(command.round);
       break;
     case CommandKind::kMixed:
+    case CommandKind::kCaughtUp:
       break;
   }
   if (on_command) on_command(command);

@@ -183,11 +183,11 @@ TEST(RoundClock, MedianOfTheLast32) {
 TEST(RunState, RefusesImplausibleRounds) {
   weightmesh::Run run("run", Record());
   EXPECT_EQ(run.newest_round(), Round{5});
-  EXPECT_TRUE(run.Observe(Round{5 + kRoundJumpMax}));
-  EXPECT_FALSE(run.Observe(Round{6 + 2 * kRoundJumpMax}));
+  EXPECT_TRUE(run.Observe(absl::UnixEpoch(), Round{5 + kRoundJumpMax}));
+  EXPECT_FALSE(run.Observe(absl::UnixEpoch(), Round{6 + 2 * kRoundJumpMax}));
   EXPECT_EQ(run.newest_round(), Round{5 + kRoundJumpMax});
-  EXPECT_FALSE(run.Observe(Round{~uint64_t{0}}));
-  EXPECT_TRUE(run.Observe(Round{3}));
+  EXPECT_FALSE(run.Observe(absl::UnixEpoch(), Round{~uint64_t{0}}));
+  EXPECT_TRUE(run.Observe(absl::UnixEpoch(), Round{3}));
   EXPECT_EQ(run.newest_round(), Round{5 + kRoundJumpMax});
 
   FoundingRecord late = Record();  // near the end of all numbers: nothing wraps around

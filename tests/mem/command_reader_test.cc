@@ -41,6 +41,9 @@ class CommandReaderTest : public testing::Test {
         EXPECT_EQ(mixed->attach, kAttach);
         seen_.push_back("mixed " + std::to_string(Value(mixed->round)));
         results_.assign(mixed->segments.begin(), mixed->segments.end());
+      } else if (const auto* caught_up = std::get_if<CaughtUp>(&event)) {
+        EXPECT_EQ(caught_up->attach, kAttach);
+        seen_.push_back("caught up");
       } else {
         ADD_FAILURE() << "an event that no trainer can cause";
       }
@@ -110,7 +113,7 @@ TEST_F(CommandReaderTest, CountsForItselfWhatItTook) {
 
 TEST_F(CommandReaderTest, DropsCommandsThatMakeNoSense) {
   arena_.Post(CommandKind{0}, 1);
-  arena_.Post(CommandKind{5}, 1);
+  arena_.Post(CommandKind{6}, 1);
   arena_.Post(CommandKind{UINT32_MAX}, 1);
   arena_.Post(CommandKind::kPublish, 1, 3);  // there are slots 0 to 2
   arena_.Post(CommandKind::kPublish, 1, UINT32_MAX);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -34,7 +35,11 @@ int Train(const TrainerSettings& settings) {
           ? OwnInitialWeights(settings.update_seed, settings.replica, settings.parameters)
           : InitialWeights(settings.update_seed, settings.parameters);
   const std::vector<Tensor> model = MakeModel(&weights);
-  Replica replica(settings.mesh, model);
+  if (settings.join) {
+    std::fill(weights.begin(), weights.end(), std::numeric_limits<float>::quiet_NaN());
+  }
+  Replica replica =
+      settings.join ? Replica::Join(settings.mesh, model) : Replica(settings.mesh, model);
   const bool overlap = settings.mesh.mode == WEIGHTMESH_OVERLAP;
   TrainerSummary summary;
   std::ofstream trace;
@@ -128,6 +133,7 @@ int main(int argc, char** argv) {
   app.add_option("--poison-step", settings.poison_step);
   app.add_option("--stall-ms", settings.stall_ms_max);
   app.add_option("--step-ms", settings.step_ms);
+  app.add_flag("--join", settings.join);
   app.add_flag("--paced", settings.paced);
   app.add_flag("--trace", settings.trace);
   app.add_flag("--marked", settings.marked);

@@ -26,6 +26,7 @@ struct TrainerSettings {
       0;  // in this step the first weight becomes NaN and the last infinite; 0: never
   uint64_t stall_ms_max = 0;
   uint64_t step_ms = 0;
+  bool join = false;  // a run that has started; the weights come from there
   bool paced = false;
   bool trace = false;  // the weights after every step go to <result_file>.trace
   bool marked = false;

@@ -51,42 +51,55 @@ std::string TrainerResult::DescribePulls() const {
 
 GossipRun::GossipRun(Mesh* mesh, GossipOptions options)
     : mesh_(mesh), options_(std::move(options)) {
+  for (int k = 0; k < options_.replicas; ++k) Start(k, Arguments(k));
+}
+
+void GossipRun::Join(int k) {
+  std::vector<std::string> arguments = Arguments(k);
+  arguments.push_back("--join");
+  Start(k, std::move(arguments));
+}
+
+void GossipRun::Start(int k, std::vector<std::string> arguments) {
+  if (static_cast<size_t>(k) >= trainers_.size()) trainers_.resize(k + 1);
+  trainers_[k] = std::make_unique<Child>(std::move(arguments),
+                                         mesh_->Folder() + "/" + options_.run_id + "-trainers.log");
+}
+
+std::vector<std::string> GossipRun::Arguments(int k) const {
   const auto flag = [](const std::string& name, uint64_t value) {
     return "--" + name + "=" + std::to_string(value);
   };
-  for (int k = 0; k < options_.replicas; ++k) {
-    std::vector<std::string> arguments = {
-        GOSSIP_TRAINER,
-        "--socket=" + mesh_->socket(k % mesh_->size()),
-        "--run-id=" + options_.run_id,
-        "--name=" + ReplicaName(k),
-        "--result=" + ResultFile(k),
-        flag("replica", k),
-        flag("replicas", options_.replicas),
-        flag("segments", options_.segments),
-        flag("schedule", static_cast<uint64_t>(options_.schedule)),
-        flag("wire", static_cast<uint64_t>(options_.wire)),
-        flag("mode", static_cast<uint64_t>(options_.mode)),
-        flag("seed", options_.seed),
-        flag("update-seed", options_.update_seed),
-        flag("deadline-ms", options_.deadline_ms),
-        flag("start-timeout-ms", 60000),
-        flag("parameters", options_.parameters),
-        flag("steps", options_.steps),
-        flag("stall-ms", options_.stall_ms),
-        flag("step-ms", options_.step_ms.empty() ? 0 : options_.step_ms[k]),
-        flag("slots", options_.slots),
-        flag("poison-step", k == options_.poisoned ? options_.poison_step : 0),
-        "--alpha=" + std::to_string(options_.alpha),
-        "--learning=" + std::to_string(options_.learning),
-    };
-    if (options_.paced) arguments.push_back("--paced");
-    if (options_.own_start) arguments.push_back("--own-start");
-    if (options_.trace) arguments.push_back("--trace");
-    if (options_.marked) arguments.push_back("--marked");
-    trainers_.push_back(std::make_unique<Child>(
-        std::move(arguments), mesh_->Folder() + "/" + options_.run_id + "-trainers.log"));
-  }
+  std::vector<std::string> arguments = {
+      GOSSIP_TRAINER,
+      "--socket=" + mesh_->socket(k % mesh_->size()),
+      "--run-id=" + options_.run_id,
+      "--name=" + ReplicaName(k),
+      "--result=" + ResultFile(k),
+      flag("replica", k),
+      flag("replicas", options_.replicas),
+      flag("segments", options_.segments),
+      flag("schedule", static_cast<uint64_t>(options_.schedule)),
+      flag("wire", static_cast<uint64_t>(options_.wire)),
+      flag("mode", static_cast<uint64_t>(options_.mode)),
+      flag("seed", options_.seed),
+      flag("update-seed", options_.update_seed),
+      flag("deadline-ms", options_.deadline_ms),
+      flag("start-timeout-ms", 60000),
+      flag("parameters", options_.parameters),
+      flag("steps", options_.steps),
+      flag("stall-ms", options_.stall_ms),
+      flag("step-ms", options_.step_ms.empty() ? 0 : options_.step_ms[k % options_.step_ms.size()]),
+      flag("slots", options_.slots),
+      flag("poison-step", k == options_.poisoned ? options_.poison_step : 0),
+      "--alpha=" + std::to_string(options_.alpha),
+      "--learning=" + std::to_string(options_.learning),
+  };
+  if (options_.paced) arguments.push_back("--paced");
+  if (options_.own_start) arguments.push_back("--own-start");
+  if (options_.trace) arguments.push_back("--trace");
+  if (options_.marked) arguments.push_back("--marked");
+  return arguments;
 }
 
 std::string GossipRun::ResultFile(int k) const {

@@ -79,6 +79,9 @@ class GossipRun {
 
   const GossipOptions& options() const { return options_; }
   Child& trainer(int k) { return *trainers_[k]; }
+  // Starts trainer k (again, or the next one) as one that joins the run, at daemon k mod the mesh's
+  // size.
+  void Join(int k);
   // Tells all to stop after their step.
   void Stop();
   // Paced trainers: has all take step `step` (1-based), and waits until each segment that it pulls
@@ -95,6 +98,8 @@ class GossipRun {
 
  private:
   std::string ResultFile(int k) const;
+  std::vector<std::string> Arguments(int k) const;
+  void Start(int k, std::vector<std::string> arguments);
 
   Mesh* const mesh_;
   const GossipOptions options_;

@@ -120,7 +120,7 @@ TEST_F(AttachServerTest, NamesBothVersionsAndTheCure) {
   ASSERT_TRUE(trainer.SendBytes(TestTrainer::Frame(MessageType::kAttachRequest, "whatever", 7)));
   const attach::AttachReply reply = trainer.ReceiveReply();
   EXPECT_EQ(reply.code, ReplyCode::kVersion);
-  EXPECT_THAT(reply.message, AllOf(HasSubstr("version 1"), HasSubstr("version 7"),
+  EXPECT_THAT(reply.message, AllOf(HasSubstr("version 2"), HasSubstr("version 7"),
                                    HasSubstr("libweightmesh of the daemon's release")));
   EXPECT_FALSE(trainer.Receive().has_value());
   EXPECT_THAT(handler_.Next(), HasSubstr("version 7"));

@@ -37,7 +37,8 @@ void Ledger::Mixed(uint32_t trainer, Round round, absl::Span<const MixedRow> row
   for (uint32_t segment = 0; segment < segments_; ++segment) {
     const MixedRow& row = rows[segment];
     ++record.outcomes[static_cast<size_t>(row.outcome)];
-    ++outcomes_[trainer][static_cast<size_t>(row.outcome)];
+    // To one alone no pull is due.
+    if (row.outcome != Outcome::kNone) ++outcomes_[trainer][static_cast<size_t>(row.outcome)];
     if (row.outcome == Outcome::kArrived) ++record.reads[row.source * segments_ + segment];
     record.values[trainer * segments_ + segment] = values[segment];
     record.unmixed[segment] += unmixed[segment];

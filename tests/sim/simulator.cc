@@ -137,7 +137,7 @@ std::string Simulator::AuditOutcomes(uint32_t index, const ReplicaStatistics& st
   if (statistics.sources.size() < 2) return "";  // alone, or never started
   const uint64_t outcomes =
       std::accumulate(statistics.pulls.begin(), statistics.pulls.end(), uint64_t{0});
-  const uint64_t pulls = statistics.rounds_published * world_->options.segments;
+  const uint64_t pulls = statistics.segments_published;  // none are due to one alone
   if (outcomes != pulls) {
     return absl::StrCat("trainer ", index, " had ", pulls, " pulls and ", outcomes, " outcomes");
   }

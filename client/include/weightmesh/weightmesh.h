@@ -175,6 +175,26 @@ WEIGHTMESH_API weightmesh_status weightmesh_attach(const weightmesh_options* opt
                                                    const float* const* weights, size_t tensor_count,
                                                    weightmesh_handle** handle);
 
+/* What a join came to. */
+typedef struct weightmesh_joined {
+  size_t struct_size;
+  uint64_t round; /* first round that this replica takes part in: the next one that it publishes */
+  uint64_t replicas; /* in the view, this one included */
+} weightmesh_joined;
+
+/* Joins a run that has started: for a trainer that comes late, or comes back. Waits until the run
+ * is known and trains, takes the newest weights of the others over into `weights` (their former
+ * values are not looked at), and returns shortly before the first round of its own; all of it at
+ * most start_timeout_ms. A name that is free is anybody's; that of a replica that is gone is its
+ * successor's. Options that are equal on all replicas must be those of the run. `joined` may be
+ * NULL. Else as weightmesh_attach; WEIGHTMESH_START_TIMEOUT: nothing to join was found, or not all
+ * weights could be had in time, and `weights` hold no model. */
+WEIGHTMESH_API weightmesh_status weightmesh_join(const weightmesh_options* options,
+                                                 const weightmesh_tensor* tensors,
+                                                 float* const* weights, size_t tensor_count,
+                                                 weightmesh_joined* joined,
+                                                 weightmesh_handle** handle);
+
 /* Lockstep: publishes `weights`, waits until every pull of the round has an outcome (at most the
  * round deadline), mixes in place. `result` may be NULL. */
 WEIGHTMESH_API weightmesh_status weightmesh_exchange(weightmesh_handle* handle,

@@ -94,23 +94,21 @@ class Replica {
   // Attaches; waits until the run starts, at most start_timeout_ms. Throws Error unless it started
   // or no daemon answers (alone() is true then). `tensors` hold the initial weights.
   Replica(const Options& options, const std::vector<Tensor>& tensors) {
-    weightmesh_options raw = WEIGHTMESH_INIT(weightmesh_options);
-    Fill(options, &raw);
-    std::vector<weightmesh_tensor> described;
-    for (const Tensor& tensor : tensors) {
-      described.push_back({tensor.name.c_str(), tensor.shape.data(), tensor.shape.size()});
-    }
-    Point(tensors);
-    const weightmesh_status status =
-        weightmesh_attach(&raw, described.data(), weights_.data(), weights_.size(), &handle_);
-    if (status == WEIGHTMESH_OK) return;
-    if (status == WEIGHTMESH_ALONE) {
-      alone_ = true;
-      return;
-    }
-    const Error error(status, weightmesh_message(handle_));
-    weightmesh_detach(handle_);
-    throw error;
+    Open(options, tensors, [](auto... arguments) { return weightmesh_attach(arguments...); });
+  }
+
+  // Joins a run that has started, and takes the others' weights over into `tensors`: see
+  // weightmesh_join. Throws Error unless it has joined or no daemon answers.
+  static Replica Join(const Options& options, const std::vector<Tensor>& tensors) {
+    Replica replica;
+    weightmesh_joined joined = WEIGHTMESH_INIT(weightmesh_joined);
+    replica.Open(options, tensors,
+                 [&joined](const weightmesh_options* raw, const weightmesh_tensor* described,
+                           float* const* weights, size_t count, weightmesh_handle** handle) {
+                   return weightmesh_join(raw, described, weights, count, &joined, handle);
+                 });
+    replica.first_round_ = joined.round;
+    return replica;
   }
 
   // Without Leave, the mesh sees a death.
@@ -118,10 +116,12 @@ class Replica {
   Replica(Replica&& other) noexcept
       : handle_(std::exchange(other.handle_, nullptr)),
         alone_(other.alone_),
+        first_round_(other.first_round_),
         weights_(std::move(other.weights_)) {}
   Replica& operator=(Replica&& other) noexcept {
     std::swap(handle_, other.handle_);
     std::swap(alone_, other.alone_);
+    std::swap(first_round_, other.first_round_);
     std::swap(weights_, other.weights_);
     return *this;
   }
@@ -160,12 +160,34 @@ class Replica {
     alone_ = true;
   }
 
+  // First round after a Join; 0 after an attach.
+  uint64_t first_round() const { return first_round_; }
   // True when the last call that reaches the daemon found none.
   bool alone() const { return alone_; }
   // What the last call that did not succeed came to; lives until this thread asks again.
   const char* message() const { return weightmesh_message(handle_); }
 
  private:
+  Replica() = default;
+
+  template <typename Function>
+  void Open(const Options& options, const std::vector<Tensor>& tensors, const Function& function) {
+    weightmesh_options raw = WEIGHTMESH_INIT(weightmesh_options);
+    Fill(options, &raw);
+    std::vector<weightmesh_tensor> described;
+    for (const Tensor& tensor : tensors) {
+      described.push_back({tensor.name.c_str(), tensor.shape.data(), tensor.shape.size()});
+    }
+    Point(tensors);
+    const weightmesh_status status =
+        function(&raw, described.data(), weights_.data(), weights_.size(), &handle_);
+    alone_ = status == WEIGHTMESH_ALONE;
+    if (status == WEIGHTMESH_OK || alone_) return;
+    const Error error(status, weightmesh_message(handle_));
+    weightmesh_detach(std::exchange(handle_, nullptr));
+    throw error;
+  }
+
   static void Progress(const char* message, void* options) {
     static_cast<const Options*>(options)->progress(message);
   }
@@ -232,6 +254,7 @@ class Replica {
 
   weightmesh_handle* handle_ = nullptr;
   bool alone_ = false;
+  uint64_t first_round_ = 0;
   std::vector<float*> weights_;  // reused by every call
 };
 

@@ -95,6 +95,7 @@ void UcxDataThread::SendRequest(const Link& link, PullSlot* pull) {
   frame.reader_high = request.reader.high;
   frame.reader_low = request.reader.low;
   frame.round = Value(request.round);
+  frame.oldest_round = Value(request.oldest_round);
   frame.newest_round = Value(request.newest_round);
   frame.segment = Value(request.segment);
   frame.remaining_ms = request.remaining_ms;
