@@ -48,7 +48,7 @@ constexpr int kTrainerDoorbellDescriptor = 2;  // eventfd: the daemon rings
 constexpr int kDescriptorCount = 3;
 
 // Values of RunConfig on this socket; equal to those of proto/weightmesh/v1/run_config.proto.
-enum class Mode : uint32_t { kLockstep = 1, kOverlap = 2 };
+enum class Mode : uint32_t { kLockstep = 1, kOverlap = 2, kAsync = 3 };
 enum class ScheduleKind : uint32_t { kHashCycle = 1, kDerangement = 2, kExponential = 3 };
 
 enum class DataType : uint32_t { kFp32 = 1 };
@@ -71,6 +71,7 @@ struct AttachRequest {
   double alpha = 0.5;
   uint64_t round_deadline_ms = 5000;
   uint32_t replicas_min = 1;
+  uint32_t staleness_rounds_max = 0;  // kAsync: at least 1; otherwise 0
   // The founding record.
   std::vector<Tensor> tensors;
   std::vector<uint64_t> segment_bounds;  // in parameters: 0, …, all of them; strictly ascending
@@ -126,6 +127,7 @@ inline std::string Encode(const AttachRequest& request) {
   out.F64(request.alpha);
   out.U64(request.round_deadline_ms);
   out.U32(request.replicas_min);
+  out.U32(request.staleness_rounds_max);
   out.U64(request.tensors.size());
   for (const Tensor& tensor : request.tensors) {
     out.Text(tensor.name);
@@ -157,6 +159,7 @@ inline bool Decode(std::string_view payload, AttachRequest* request) {
   request->alpha = in.F64();
   request->round_deadline_ms = in.U64();
   request->replicas_min = in.U32();
+  request->staleness_rounds_max = in.U32();
   request->tensors.resize(in.Count(16));
   for (Tensor& tensor : request->tensors) {
     tensor.name = in.Text();
@@ -180,7 +183,7 @@ inline bool Decode(std::string_view payload, AttachRequest* request) {
   };
   return in.AtEnd() && request->joins <= 1 &&
          within(request->schedule, ScheduleKind::kExponential) &&
-         within(request->mode, Mode::kOverlap) && within(request->wire, WireFormat::kBf16);
+         within(request->mode, Mode::kAsync) && within(request->wire, WireFormat::kBf16);
 }
 
 inline std::string Encode(const AttachReply& reply) {

@@ -21,6 +21,7 @@ static_assert(static_cast<int>(ScheduleKind::kDerangement) == v1::SCHEDULE_DERAN
 static_assert(static_cast<int>(ScheduleKind::kExponential) == v1::SCHEDULE_EXPONENTIAL);
 static_assert(static_cast<int>(Mode::kLockstep) == v1::MODE_LOCKSTEP);
 static_assert(static_cast<int>(Mode::kOverlap) == v1::MODE_OVERLAP);
+static_assert(static_cast<int>(Mode::kAsync) == v1::MODE_ASYNC);
 static_assert(static_cast<int>(WireFormat::kFp32) == v1::WIRE_FORMAT_FP32);
 static_assert(static_cast<int>(WireFormat::kBf16) == v1::WIRE_FORMAT_BF16);
 static_assert(static_cast<int>(ReplicaState::kWaiting) == v1::REPLICA_STATE_WAITING);
@@ -167,7 +168,7 @@ absl::StatusOr<NodeInfo> FromProto(const v1::NodeInfo& proto) {
 absl::StatusOr<RunConfig> FromProto(const v1::RunConfig& proto) {
   absl::Status status =
       CheckEnum("RunConfig.schedule", proto.schedule(), ScheduleKind::kExponential);
-  status.Update(CheckEnum("RunConfig.mode", proto.mode(), Mode::kOverlap));
+  status.Update(CheckEnum("RunConfig.mode", proto.mode(), Mode::kAsync));
   status.Update(CheckEnum("RunConfig.wire", proto.wire(), WireFormat::kBf16));
   if (!status.ok()) return status;
   // Before the conversion, which would wrap around.
@@ -184,6 +185,7 @@ absl::StatusOr<RunConfig> FromProto(const v1::RunConfig& proto) {
   config.alpha = proto.alpha();
   config.round_deadline = absl::Milliseconds(static_cast<int64_t>(proto.round_deadline_ms()));
   config.replicas_min = proto.replicas_min();
+  config.staleness_rounds_max = proto.staleness_rounds_max();
   if (absl::Status valid = ValidateRunConfig(config); !valid.ok()) return valid;
   return config;
 }

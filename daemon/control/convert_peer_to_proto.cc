@@ -49,6 +49,7 @@ v1::RunConfig ToProto(const RunConfig& config) {
   proto.set_alpha(config.alpha);
   proto.set_round_deadline_ms(absl::ToInt64Milliseconds(config.round_deadline));
   proto.set_replicas_min(config.replicas_min);
+  proto.set_staleness_rounds_max(config.staleness_rounds_max);
   return proto;
 }
 

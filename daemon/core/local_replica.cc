@@ -149,7 +149,8 @@ void LocalReplica::UpdateTrainer() {
   const Round active_from = run_->Find(replica_)->info.active_from;
   Round own = std::max({source_.passed_round(), run_->founding().start_round, caught_up_});
   if (active_from > Next(own)) own = Round{Value(active_from) - 1};
-  const bool couple = run_->config().mode == Mode::kOverlap || sink_->left_behind() || joining;
+  const bool lockstep = run_->config().mode == Mode::kLockstep;
+  const bool couple = !lockstep || sink_->left_behind() || joining;
   const DerivedTimes times = Times();
   UpdatePage page = page_;
   page.next_round = couple ? std::max(Next(own), run_->newest_round()) : Next(own);
@@ -157,8 +158,7 @@ void LocalReplica::UpdateTrainer() {
   page.view_replicas = run_->view().size();
   page.publish_wait = times.publish_wait;
   page.collect_wait =
-      kCollectSlack + (run_->config().mode == Mode::kOverlap && !joining ? times.overlap_grace
-                                                                         : times.round_deadline);
+      kCollectSlack + (lockstep || joining ? times.round_deadline : times.overlap_grace);
   page.active_from = joining ? kNoRound : std::max(active_from, Next(run_->founding().start_round));
   const auto words = [](const UpdatePage& p) {
     return std::tuple(p.next_round, p.newest_round, p.view_replicas, p.publish_wait, p.collect_wait,

@@ -21,6 +21,9 @@ struct PullRequest {
   SegmentId segment{};
   uint32_t remaining_ms = 0;  // how long the reader will wait
   Round newest_round{};       // newest round that the sender knows to be published
+  // Puller's side only: how far from `round` the data's round may be; both 0 but in async.
+  uint64_t rounds_behind_max = 0;
+  uint64_t rounds_ahead_max = 0;
 };
 
 // What a source answers.
@@ -34,13 +37,19 @@ struct PullAnswer {
   Round newest_round{};
 };
 
-// Whether `answer` says something about what `request` asked for. Data of another round than was
-// asked for is another snapshot, however whole it is.
+// Whether data of `round` is what `request` asked for.
+inline bool Accepts(const PullRequest& request, Round round) {
+  if (round == kNoRound) return false;
+  if (request.oldest_round != kNoRound) return round >= request.oldest_round;
+  return round <= request.round ? Value(request.round) - Value(round) <= request.rounds_behind_max
+                                : Value(round) - Value(request.round) <= request.rounds_ahead_max;
+}
+
+// Whether `answer` says something about what `request` asked for. Data of a round that it does not
+// accept is another snapshot, however whole it is.
 inline bool Fits(const PullAnswer& answer, const PullRequest& request) {
-  if (answer.run_key != request.run_key || answer.segment != request.segment) return false;
-  if (answer.verdict != wire::Verdict::kData) return true;
-  return request.oldest_round == kNoRound ? answer.round == request.round
-                                          : answer.round >= request.oldest_round;
+  return answer.run_key == request.run_key && answer.segment == request.segment &&
+         (answer.verdict != wire::Verdict::kData || Accepts(request, answer.round));
 }
 
 // Why a frame of another daemon was refused: a correct one sends none of these.

@@ -136,6 +136,10 @@ void ReplicaSink::Ask(uint32_t segment) {
   request.segment = SegmentId{segment};
   request.remaining_ms = RemainingMs(left);
   request.newest_round = run_->newest_round();
+  request.rounds_behind_max = Value(round_) - Value(OldestRound(run_->config(), round_));
+  if (run_->config().mode == Mode::kAsync) {  // up to what Run::IsPlausible takes
+    request.rounds_ahead_max = Value(run_->newest_round()) - Value(round_) + kRoundJumpMax;
+  }
   context_->Emit(StartPull{request, attach_, buffer});
 }
 
@@ -269,7 +273,7 @@ void ReplicaSink::Collect(Round round) {
   MaybeFreeze();
 }
 
-// Lockstep waits for every pull; overlap only for those under way.
+// Lockstep waits for every pull; the other modes only for those under way.
 void ReplicaSink::MaybeFreeze() {
   if (!collect_wanted_ || frozen_) return;
   if (pending_ > 0 && IsHasty()) {
@@ -392,6 +396,13 @@ void ReplicaSink::FindSilent() {
   }
 }
 
+// Whether the source had nothing yet that would do. In async a slower one has, unless it is slower
+// than the limit; then the pull waited for the end of this replica's other transfers from it.
+bool ReplicaSink::KeptWaiting(const SegmentPull& pull) const {
+  return run_->config().mode != Mode::kAsync ||
+         pull.source_round < OldestRound(run_->config(), round_);
+}
+
 // At the round's deadline everything open is LATE; who kept this replica waiting is remembered.
 void ReplicaSink::MeetDeadline() {
   if (pending_ == 0) return;
@@ -401,7 +412,7 @@ void ReplicaSink::MeetDeadline() {
   for (uint32_t segment = 0; segment < pulls_.size(); ++segment) {
     SegmentPull& pull = pulls_[segment];
     if (!IsOpen(pull)) continue;
-    if (round_over && pull.state == PullState::kWaiting) {
+    if (round_over && pull.state == PullState::kWaiting && KeptWaiting(pull)) {
       overdue_[pull.source] = Value(pull.source_round);
     }
     EndLate(segment);

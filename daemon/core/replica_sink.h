@@ -115,11 +115,12 @@ class ReplicaSink {
   void Open(Round round, std::shared_ptr<const RoundView> view, absl::Span<const Partners> partners,
             const DerivedTimes& times);
   // Whether a collect waits only for what is under way.
-  bool IsHasty() const { return run_->config().mode == Mode::kOverlap && !catching_up_; }
+  bool IsHasty() const { return run_->config().mode != Mode::kLockstep && !catching_up_; }
   void Ask(uint32_t segment);
   void Redirect(uint32_t segment, Outcome reason);
   void Fail(uint32_t segment, Outcome outcome);
   void EndLate(uint32_t segment);
+  bool KeptWaiting(const SegmentPull& pull) const;
   void GiveUp();
   void MeetDeadline();
   void FindSilent();

@@ -24,8 +24,9 @@ constexpr uint64_t kSmallSendsBytes = 128 << 10;
 // redirects and the next rounds' readers add to it.
 constexpr size_t kWaitingPerSegmentMax = 16;
 
-// How often a reader may take a segment of one round. Once is enough; one that takes it for ever
-// would hold the slot for ever.
+// How often a reader may take a segment of one snapshot. Once is enough (in async: once in each of
+// its own rounds for which that snapshot will do); one that takes it for ever would hold the slot
+// for ever.
 constexpr size_t kReadsPerSegmentMax = 2;
 
 }  // namespace
@@ -98,7 +99,7 @@ void ReplicaSource::Skip(Round round) {
   std::string reason = DescribeHolders();
   if (reason == skip_reason_) return;
   skip_reason_ = std::move(reason);
-  // In overlap the wait is short, and a skip nothing special.
+  // In overlap and async the wait is short, and a skip nothing special.
   const bool lockstep = run_->config().mode == Mode::kLockstep;
   context_->Emit(Log{
       lockstep ? LogLevel::kWarning : LogLevel::kDebug,
@@ -150,22 +151,7 @@ void ReplicaSource::Requested(const PullRequest& request) {
   }
   const std::optional<uint32_t> reader = run_->NumberOf(request.reader);
   if (reader.has_value() && *reader < lapsed_.size()) lapsed_[*reader] = false;
-  RoundFor(request).has_value() ? Serve(request) : Park(request);
-}
-
-// A reader pins one round of this replica at a time: who takes any keeps to it, others wait.
-std::optional<Round> ReplicaSource::RoundFor(const PullRequest& request) const {
-  const auto reader = readers_.find(request.reader);
-  const bool pins = reader != readers_.end() && reader->second.count > 0;
-  if (request.oldest_round != kNoRound) {
-    if (pins && reader->second.round >= request.oldest_round) return reader->second.round;
-    if (pins || published_round_ < request.oldest_round) return std::nullopt;
-    return published_round_;
-  }
-  if (request.round > passed_round_) return std::nullopt;
-  const bool behind = pins && reader->second.round != request.round;
-  if (behind && FindSlot(request.round) != nullptr) return std::nullopt;
-  return request.round;
+  if (!Serve(request)) Park(request);
 }
 
 // A replica asks through the daemon that hosts it; otherwise anybody could take the snapshots that
@@ -190,22 +176,38 @@ void ReplicaSource::Park(const PullRequest& request) {
   Answer(request, wire::Verdict::kWaiting);
 }
 
-// REQUIRES: RoundFor(asked).
-void ReplicaSource::Serve(const PullRequest& asked) {
-  PullRequest request = asked;
-  request.round = *RoundFor(asked);
+// False, and nothing is said: it must wait.
+bool ReplicaSource::Serve(const PullRequest& request) {
+  const bool any = run_->config().mode == Mode::kAsync || request.oldest_round != kNoRound;
+  if (any) return ServeNewest(request);
+  if (request.round > passed_round_) return false;
   const SlotId* slot = FindSlot(request.round);
-  if (slot == nullptr) return Answer(request, VerdictWithoutSlot(request.round));
+  if (slot == nullptr) {
+    Answer(request, VerdictWithoutSlot(request.round));
+    return true;
+  }
+  // A reader pins one round of this replica at a time.
+  const Round leased = LeasedBy(request.reader);
+  if (leased != kNoRound && leased != request.round) return false;
+  if (!ServeFrom(*slot, request)) Answer(request, wire::Verdict::kGone);
+  return true;
+}
+
+// False when the trainer has taken the slot.
+bool ReplicaSource::ServeFrom(SlotId slot, const PullRequest& request) {
   // Known since the start: nobody has published before it, and only members may read after it.
-  std::vector<uint32_t>& reads = slots_[Value(*slot)].reads;
+  std::vector<uint32_t>& reads = slots_[Value(slot)].reads;
   const std::optional<uint32_t> number = run_->NumberOf(request.reader);
+  const size_t reads_max = kReadsPerSegmentMax + run_->config().staleness_rounds_max;
   if (number.has_value() && *number >= reads.size()) reads.resize(run_->roster_size(), 0);
-  if (!number.has_value() || reads[*number] >= kReadsPerSegmentMax * segment_bytes_.size()) {
-    return Refuse(request, RequestRefusal::kBeyondShare, wire::Verdict::kBusy);
+  if (!number.has_value() || reads[*number] >= reads_max * segment_bytes_.size()) {
+    Refuse(request, RequestRefusal::kBeyondShare, wire::Verdict::kBusy);
+    return true;
   }
   ++reads[*number];
-  if (!Lease(request, *slot)) return Answer(request, wire::Verdict::kGone);
-  StartOrQueue(Transfer{request, *slot, context_->now()});
+  if (!Lease(request, slot)) return false;
+  StartOrQueue(Transfer{request, slot, context_->now()});
+  return true;
 }
 
 bool ReplicaSource::Lease(const PullRequest& request, SlotId slot_id) {
@@ -216,7 +218,7 @@ bool ReplicaSource::Lease(const PullRequest& request, SlotId slot_id) {
   }
   ++slot.leases;
   ReaderLeases& reader = readers_[request.reader];
-  reader.round = request.round;
+  reader.round = slot.round;
   ++reader.count;
   return true;
 }
@@ -262,7 +264,7 @@ void ReplicaSource::Start(const Transfer& transfer) {
   answer.run_key = run_->key();
   answer.verdict = wire::Verdict::kData;
   answer.segment = transfer.request.segment;
-  answer.round = transfer.request.round;
+  answer.round = slots_[Value(transfer.slot)].round;
   answer.newest_round = run_->newest_round();
   context_->Emit(StartSend{answer, attach_, transfer.slot, send_id});
 }
@@ -306,17 +308,13 @@ void ReplicaSource::ServeWaiting() {
   const size_t count = waiting_.size();
   for (size_t k = 0; k < count; ++k) {
     const Waiting waiting = waiting_[k];
-    const bool servable = RoundFor(waiting.request).has_value();
-    if (servable) {
-      --peers_[waiting.request.peer].waiting;
-      if (MayRead(waiting.request)) {
-        Serve(waiting.request);
-      } else {
-        Refuse(waiting.request, RequestRefusal::kForeignReader, wire::Verdict::kDead);
-      }
-    } else {
+    const bool may_read = MayRead(waiting.request);
+    if (may_read && !Serve(waiting.request)) {
       waiting_[kept++] = waiting;
+      continue;
     }
+    --peers_[waiting.request.peer].waiting;
+    if (!may_read) Refuse(waiting.request, RequestRefusal::kForeignReader, wire::Verdict::kDead);
   }
   waiting_.resize(kept);
 }

@@ -2,7 +2,8 @@
 //
 // A request for a round that is published is answered with data out of a leased slot; one that
 // comes early waits; the rest get a final verdict at once. In lockstep each segment of a slot is
-// owed to its sink until somebody has read it (design.md section 4).
+// owed to its sink until somebody has read it (design.md section 4). In async the newest snapshot
+// within the limit is data for any round, and what is too old is as good as early.
 #pragma once
 
 #include <algorithm>
@@ -103,9 +104,9 @@ class ReplicaSource {
 
   bool MayRead(const PullRequest& request) const;
   uint32_t ReaderFrom(const Slot& slot, uint32_t segment, uint32_t sink);
-  void Serve(const PullRequest& request);
-  // The round that a request may be answered with now; nothing when it has to wait.
-  std::optional<Round> RoundFor(const PullRequest& request) const;
+  bool Serve(const PullRequest& request);
+  bool ServeNewest(const PullRequest& request);
+  bool ServeFrom(SlotId slot, const PullRequest& request);
   void Park(const PullRequest& request);
   template <typename Predicate>
   void ForgetWaiting(Predicate predicate);
@@ -131,6 +132,9 @@ class ReplicaSource {
   std::string DescribeHolders() const;
   void Answer(const PullRequest& request, wire::Verdict verdict);
   SlotId const* FindSlot(Round round) const;
+  SlotId const* FindNewest(const PullRequest& request) const;
+  // The round on which the reader holds leases; kNoRound: none.
+  Round LeasedBy(ReplicaId reader) const;
   wire::Verdict VerdictWithoutSlot(Round round) const;
   void WakeBy(absl::Time deadline) { next_deadline_ = std::min(next_deadline_, deadline); }
   void ScheduleTick();

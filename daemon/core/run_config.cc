@@ -23,7 +23,25 @@ absl::Status ValidateRunConfig(const RunConfig& config) {
         absl::StrCat("RunConfig.replicas_min is ", config.replicas_min,
                      "; it must be between 1 and ", kReplicasPerRunMax));
   }
+  if (config.mode != Mode::kAsync && config.staleness_rounds_max != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("RunConfig.staleness_rounds_max is ", config.staleness_rounds_max,
+                     " and RunConfig.mode is ", ModeName(config.mode),
+                     "; it belongs to mode async: leave it 0, or choose that mode"));
+  }
+  if (config.mode == Mode::kAsync &&
+      (config.staleness_rounds_max < 1 || config.staleness_rounds_max > kStalenessRoundsMax)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("RunConfig.staleness_rounds_max is ", config.staleness_rounds_max,
+                     "; in mode async it must be between 1 and ", kStalenessRoundsMax));
+  }
   return CheckDerivedTimes(DeriveTimes(config, absl::ZeroDuration()));
+}
+
+Round OldestRound(const RunConfig& config, Round round) {
+  const uint64_t newest = Value(round);
+  return Round{newest -
+               std::min<uint64_t>(config.staleness_rounds_max, std::max<uint64_t>(newest, 1) - 1)};
 }
 
 absl::Status CheckDerivedTimes(const DerivedTimes& times) {
@@ -49,6 +67,7 @@ Digest FoundingDigest(const FoundingRecord& record) {
   out.F64(record.config.alpha);
   out.U64(absl::ToInt64Milliseconds(record.config.round_deadline));
   out.U32(record.config.replicas_min);
+  out.U32(record.config.staleness_rounds_max);
   out.U64(record.schema_digest.high);
   out.U64(record.schema_digest.low);
   out.U64(record.weights_digest.high);
@@ -78,6 +97,9 @@ std::string DescribeDifference(const FoundingRecord& here, const FoundingRecord&
   }
   if (a.replicas_min != b.replicas_min) {
     return differ("RunConfig.replicas_min", a.replicas_min, b.replicas_min);
+  }
+  if (a.staleness_rounds_max != b.staleness_rounds_max) {
+    return differ("RunConfig.staleness_rounds_max", a.staleness_rounds_max, b.staleness_rounds_max);
   }
   if (here.parameters != in_the_run.parameters) {
     return differ("the number of parameters", here.parameters, in_the_run.parameters);
@@ -115,7 +137,17 @@ const char* ScheduleName(ScheduleKind schedule) {
   return "unknown";
 }
 
-const char* ModeName(Mode mode) { return mode == Mode::kLockstep ? "lockstep" : "overlap"; }
+const char* ModeName(Mode mode) {
+  switch (mode) {
+    case Mode::kLockstep:
+      return "lockstep";
+    case Mode::kOverlap:
+      return "overlap";
+    case Mode::kAsync:
+      return "async";
+  }
+  return "unknown";
+}
 
 const char* WireName(WireFormat wire) { return wire == WireFormat::kFp32 ? "fp32" : "bf16"; }
 

@@ -18,6 +18,7 @@ using attach::ScheduleKind;
 constexpr absl::Duration kRoundDeadlineMin = absl::Milliseconds(10);
 constexpr absl::Duration kRoundDeadlineMax = absl::Hours(1);
 constexpr uint32_t kReplicasPerRunMax = 4096;
+constexpr uint32_t kStalenessRoundsMax = 1024;
 // What fits into a slot word (proto/control_page.h).
 constexpr Round kRoundMax{(uint64_t{1} << 62) - 1};
 // Half of it: no run can count to the end.
@@ -32,10 +33,15 @@ struct RunConfig {
   double alpha = 0.5;
   absl::Duration round_deadline = absl::Seconds(5);
   uint32_t replicas_min = 1;
+  uint32_t staleness_rounds_max = 0;  // async only: 1 to kStalenessRoundsMax
 };
 
 // InvalidArgument names the first field out of range, its value and its range.
 absl::Status ValidateRunConfig(const RunConfig& config);
+
+// The oldest round of a source whose snapshot answers a pull of `round`: that round itself; in
+// async staleness_rounds_max older, but never before the first.
+Round OldestRound(const RunConfig& config, Round round);
 
 // What must be equal among the founders of a run.
 struct FoundingRecord {
@@ -64,7 +70,7 @@ struct DerivedTimes {
   absl::Duration
       probe_timeout;  // clamp(round_deadline / 5, 100 ms, 1 s), and never beyond the deadline
   absl::Duration overlap_grace;  // min(round_deadline / 10, a tenth of the median round)
-  absl::Duration publish_wait;   // lockstep: round_deadline; overlap: overlap_grace
+  absl::Duration publish_wait;   // lockstep: round_deadline; overlap, async: overlap_grace
 };
 
 // `median_round` zero: not measured yet.

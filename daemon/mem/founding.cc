@@ -43,6 +43,7 @@ FoundingRecord ToFoundingRecord(const attach::AttachRequest& request, const Sche
   record.config.alpha = request.alpha;
   record.config.round_deadline = FromMilliseconds(request.round_deadline_ms);
   record.config.replicas_min = request.replicas_min;
+  record.config.staleness_rounds_max = request.staleness_rounds_max;
   record.schema_digest = schema.digest;
   if (request.allow_different_init == 0) {
     record.weights_digest = {request.weights_digest_high, request.weights_digest_low};

@@ -63,16 +63,18 @@ TEST(ConvertPeer, SyncKeepsEveryField) {
 TEST(ConvertPeer, EveryEnumValueSurvives) {
   for (ScheduleKind schedule :
        {ScheduleKind::kHashCycle, ScheduleKind::kDerangement, ScheduleKind::kExponential}) {
-    for (Mode mode : {Mode::kLockstep, Mode::kOverlap}) {
+    for (Mode mode : {Mode::kLockstep, Mode::kOverlap, Mode::kAsync}) {
       for (WireFormat wire : {WireFormat::kFp32, WireFormat::kBf16}) {
         RunConfig config = testing::SampleFounding().config;
         config.schedule = schedule;
         config.mode = mode;
+        config.staleness_rounds_max = mode == Mode::kAsync ? 5 : 0;
         config.wire = wire;
         const absl::StatusOr<RunConfig> got = FromProto(ToProto(config));
         ASSERT_TRUE(got.ok()) << got.status();
         EXPECT_EQ(got->schedule, schedule);
         EXPECT_EQ(got->mode, mode);
+        EXPECT_EQ(got->staleness_rounds_max, config.staleness_rounds_max);
         EXPECT_EQ(got->wire, wire);
       }
     }
@@ -145,7 +147,16 @@ TEST(ConvertPeer, RefusesWrongRunConfigs) {
        {"RunConfig.schedule is -1",
         [](auto* config) { config->set_schedule(static_cast<v1::Schedule>(-1)); }},
        {"RunConfig.mode is 0", [](auto* config) { config->clear_mode(); }},
-       {"RunConfig.mode is 3", [](auto* config) { config->set_mode(static_cast<v1::Mode>(3)); }},
+       {"RunConfig.mode is 4", [](auto* config) { config->set_mode(static_cast<v1::Mode>(4)); }},
+       {"RunConfig.staleness_rounds_max is 5",
+        [](auto* config) { config->set_staleness_rounds_max(5); }},
+       {"RunConfig.staleness_rounds_max is 0",
+        [](auto* config) { config->set_mode(v1::MODE_ASYNC); }},
+       {"RunConfig.staleness_rounds_max is 1025",
+        [](auto* config) {
+          config->set_mode(v1::MODE_ASYNC);
+          config->set_staleness_rounds_max(1025);
+        }},
        {"RunConfig.wire is 0", [](auto* config) { config->clear_wire(); }},
        {"RunConfig.wire is 3",
         [](auto* config) { config->set_wire(static_cast<v1::WireFormat>(3)); }},

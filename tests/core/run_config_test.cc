@@ -44,6 +44,21 @@ TEST(RunConfig, RangesAreChecked) {
        "RunConfig.round_deadline_ms is 7200000"},
       {[](RunConfig* config) { config->replicas_min = 0; }, "RunConfig.replicas_min is 0"},
       {[](RunConfig* config) { config->replicas_min = 5000; }, "RunConfig.replicas_min is 5000"},
+      {[](RunConfig* config) { config->staleness_rounds_max = 8; },
+       "RunConfig.staleness_rounds_max is 8 and RunConfig.mode is lockstep; it belongs to mode "
+       "async"},
+      {[](RunConfig* config) {
+         config->mode = Mode::kOverlap;
+         config->staleness_rounds_max = 1;
+       },
+       "RunConfig.staleness_rounds_max is 1 and RunConfig.mode is overlap"},
+      {[](RunConfig* config) { config->mode = Mode::kAsync; },
+       "RunConfig.staleness_rounds_max is 0; in mode async it must be between 1 and 1024"},
+      {[](RunConfig* config) {
+         config->mode = Mode::kAsync;
+         config->staleness_rounds_max = 1025;
+       },
+       "RunConfig.staleness_rounds_max is 1025"},
   };
   for (const Case& c : cases) {
     RunConfig config;
@@ -57,11 +72,16 @@ TEST(RunConfig, RangesAreChecked) {
   config.round_deadline = absl::Milliseconds(10);
   config.replicas_min = 4096;
   EXPECT_TRUE(ValidateRunConfig(config).ok());
+  config.mode = Mode::kAsync;
+  for (const uint32_t rounds : {1u, kStalenessRoundsMax}) {
+    config.staleness_rounds_max = rounds;
+    EXPECT_TRUE(ValidateRunConfig(config).ok()) << rounds;
+  }
 }
 
 TEST(FoundingRecord, DigestVectors) {
-  EXPECT_EQ(FoundingDigest(Record()).ToString(), "6a68f5008555e5c8bf972e6c722e79f0");
-  EXPECT_EQ(FoundingDigest({}).ToString(), "2d29046e6b0133543d6ad500a84949b6");
+  EXPECT_EQ(FoundingDigest(Record()).ToString(), "17adfebd23b82fe908321542ce1b64dc");
+  EXPECT_EQ(FoundingDigest({}).ToString(), "a2edd2b5a626d4c25b807efb24822a1f");
 }
 
 TEST(FoundingRecord, EveryFieldCountsAndIsNamed) {
@@ -83,6 +103,8 @@ TEST(FoundingRecord, EveryFieldCountsAndIsNamed) {
        "RunConfig.round_deadline is 1.5s here and 5s in the run"},
       {[](FoundingRecord* r) { r->config.replicas_min = 5; },
        "RunConfig.replicas_min is 5 here and 4 in the run"},
+      {[](FoundingRecord* r) { r->config.staleness_rounds_max = 8; },
+       "RunConfig.staleness_rounds_max is 8 here and 0 in the run"},
       {[](FoundingRecord* r) { r->parameters = 1001; },
        "the number of parameters is 1001 here and 1000 in the run"},
       {[](FoundingRecord* r) { r->segments = 17; },
@@ -104,6 +126,17 @@ TEST(FoundingRecord, EveryFieldCountsAndIsNamed) {
   EXPECT_EQ(DescribeDifference(Record(), Record()), "");
 }
 
+TEST(RunConfig, TheOldestRoundThatWillDo) {
+  RunConfig config;
+  EXPECT_EQ(OldestRound(config, Round{7}), Round{7});
+  config.mode = Mode::kAsync;
+  config.staleness_rounds_max = 3;
+  EXPECT_EQ(OldestRound(config, Round{7}), Round{4});
+  EXPECT_EQ(OldestRound(config, Round{4}), Round{1});
+  EXPECT_EQ(OldestRound(config, Round{2}), Round{1}) << "none is before the first";
+  EXPECT_EQ(OldestRound(config, Round{~uint64_t{0}}), Round{~uint64_t{0} - 3});
+}
+
 TEST(DerivedTimes, FollowFromTheDeadlineAndTheMedianRound) {
   struct Row {
     Mode mode;
@@ -118,6 +151,7 @@ TEST(DerivedTimes, FollowFromTheDeadlineAndTheMedianRound) {
       {Mode::kLockstep, 200, 0, 100, 20, 200},        {Mode::kLockstep, 10, 0, 10, 1, 10},
       {Mode::kLockstep, 60000, 0, 1000, 6000, 60000}, {Mode::kOverlap, 5000, 0, 1000, 500, 500},
       {Mode::kOverlap, 5000, 200, 1000, 20, 20},      {Mode::kOverlap, 1000, 60000, 200, 100, 100},
+      {Mode::kAsync, 5000, 200, 1000, 20, 20},
   };
   for (const Row& row : rows) {
     RunConfig config;
@@ -135,10 +169,11 @@ TEST(DerivedTimes, FollowFromTheDeadlineAndTheMedianRound) {
 
 // Whatever deadline a run may have, the times that follow from it do not contradict each other.
 TEST(DerivedTimes, AreOrderedForEveryDeadline) {
-  for (const Mode mode : {Mode::kLockstep, Mode::kOverlap}) {
+  for (const Mode mode : {Mode::kLockstep, Mode::kOverlap, Mode::kAsync}) {
     for (int64_t ms = 10; ms <= 3'600'000; ms += 1 + ms / 50) {
       RunConfig config;
       config.mode = mode;
+      config.staleness_rounds_max = mode == Mode::kAsync ? 8 : 0;
       config.round_deadline = absl::Milliseconds(ms);
       EXPECT_TRUE(ValidateRunConfig(config).ok()) << ms;
       const DerivedTimes measured = DeriveTimes(config, absl::Milliseconds(1));

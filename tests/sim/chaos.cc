@@ -32,6 +32,10 @@ SimOptions Chaos::DrawOptions(uint64_t seed) {
   options.stall_chance = 0.1 * rng.Unit();
   options.stall_max = absl::Milliseconds(50);
   options.single = between(0, 1) == 0;
+  if (options.run.mode == Mode::kOverlap && between(0, 1) == 0) {
+    options.run.mode = Mode::kAsync;
+    options.run.staleness_rounds_max = between(1, 8);
+  }
   return options;
 }
 

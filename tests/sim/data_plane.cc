@@ -211,6 +211,9 @@ void DataPlane::ArriveAnswer(uint32_t node, PullAnswer answer, uint32_t from) {
   if (found == pulls_.end() || found->second.source != from || found->second.moving) return;
   const bool last =
       answer.verdict != wire::Verdict::kWaiting && answer.verdict != wire::Verdict::kQueued;
+  if (!Fits(answer, found->second.request)) {
+    world_->ledger.Violate(absl::StrCat("node ", from, " answers what nobody asked"));
+  }
   world_->nodes[node]->Step(PullAnswered{answer});
   if (last) EndPull({node, answer.request_id}, PullEnd::kNoData);
 }
@@ -249,6 +252,11 @@ void DataPlane::ArriveData(uint32_t node, uint32_t source, SendId send_id, const
                                                   EndSend({source, send_id}, false);
                                                 });
     return;
+  }
+  if (!Fits(send.answer, found->second.request)) {
+    world_->ledger.Violate(absl::StrCat("node ", source, " sends what was not asked for: round ",
+                                        Value(send.answer.round), " for round ",
+                                        Value(found->second.request.round)));
   }
   const auto sending = sends_.find({source, send_id});
   const auto slots = world_->nodes[source]->FindArena(send.attach);

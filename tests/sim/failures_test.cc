@@ -15,6 +15,7 @@ SimOptions Mesh(uint32_t nodes, Mode mode = Mode::kLockstep) {
   options.segments = 6;
   options.run.seed = 11;
   options.run.mode = mode;
+  options.run.staleness_rounds_max = mode == Mode::kAsync ? 8 : 0;
   options.run.replicas_min = 0;
   options.run.round_deadline = absl::Seconds(1);
   options.rounds = 300;
@@ -159,7 +160,7 @@ TEST(Failures, AStoppedNodeCostsAtMostOneDeadline) {
 }
 
 TEST(Failures, AStoppedNodeThatGoesOnCatchesUp) {
-  for (const Mode mode : {Mode::kLockstep, Mode::kOverlap}) {
+  for (const Mode mode : {Mode::kLockstep, Mode::kOverlap, Mode::kAsync}) {
     SimOptions options = Mesh(8, mode);
     options.rounds = 600;
     Simulator simulator(options);
@@ -195,7 +196,7 @@ TEST(Failures, AStoppedTrainerIsNotWaitedForAgain) {
 }
 
 TEST(Failures, LostMessagesMixLessAndBreakNothing) {
-  for (const Mode mode : {Mode::kLockstep, Mode::kOverlap}) {
+  for (const Mode mode : {Mode::kLockstep, Mode::kOverlap, Mode::kAsync}) {
     for (uint64_t seed = 1; seed <= 5; ++seed) {
       SimOptions options = Mesh(8, mode);
       options.seed = seed;
@@ -218,7 +219,7 @@ TEST(Failures, LostMessagesMixLessAndBreakNothing) {
 
 // Data stops in the middle and nobody says so: after two deadlines the link is cut and made anew.
 TEST(Failures, AHungLinkIsCutAndComesBack) {
-  for (const Mode mode : {Mode::kLockstep, Mode::kOverlap}) {
+  for (const Mode mode : {Mode::kLockstep, Mode::kOverlap, Mode::kAsync}) {
     SimOptions options = Mesh(4, mode);
     options.transfer = absl::Milliseconds(5);
     options.run.round_deadline = absl::Milliseconds(200);
@@ -235,7 +236,7 @@ TEST(Failures, AHungLinkIsCutAndComesBack) {
     ASSERT_TRUE(simulator.RunToEnd());
     EXPECT_EQ(simulator.Audit(), "");
     for (const auto& [round, record] : simulator.ledger().rounds()) {
-      if (mode == Mode::kOverlap || Value(round) < newest + 5) continue;
+      if (mode != Mode::kLockstep || Value(round) < newest + 5) continue;
       for (uint32_t reads : record.reads) ASSERT_EQ(reads, 1u) << "round " << Value(round);
     }
   }

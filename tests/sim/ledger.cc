@@ -39,7 +39,10 @@ void Ledger::Mixed(uint32_t trainer, Round round, absl::Span<const MixedRow> row
     ++record.outcomes[static_cast<size_t>(row.outcome)];
     // To one alone no pull is due.
     if (row.outcome != Outcome::kNone) ++outcomes_[trainer][static_cast<size_t>(row.outcome)];
-    if (row.outcome == Outcome::kArrived) ++record.reads[row.source * segments_ + segment];
+    if (row.outcome == Outcome::kArrived) {
+      ++record.reads[row.source * segments_ + segment];
+      ++staleness_[row.staleness];
+    }
     record.values[trainer * segments_ + segment] = values[segment];
     record.unmixed[segment] += unmixed[segment];
     Trace({trainer, Value(round), segment, static_cast<uint64_t>(row.outcome),

@@ -17,7 +17,8 @@ namespace weightmesh::sim {
 // What a trainer's mix made of one segment.
 struct MixedRow {
   Outcome outcome = Outcome::kNone;
-  uint32_t source = 0;  // index of the trainer that was read, when kArrived
+  uint32_t source = 0;     // index of the trainer that was read, when kArrived
+  uint64_t staleness = 0;  // by so many rounds its snapshot was older, when kArrived
 };
 
 class Ledger {
@@ -59,6 +60,8 @@ class Ledger {
   // Share of ARRIVED among the outcomes of trainers [first, last).
   double ArrivedShare(uint32_t first, uint32_t last) const;
   uint64_t Count(Outcome outcome) const;
+  // Segments that arrived, by how many rounds old they were.
+  const std::map<uint64_t, uint64_t>& staleness() const { return staleness_; }
   // Of the rounds that `trainer` mixed, the share of its segments that somebody else mixed.
   double ReadShare(uint32_t trainer) const;
 
@@ -78,6 +81,7 @@ class Ledger {
   std::map<Round, RoundRecord> rounds_;
   std::map<ReplicaId, std::map<Round, std::vector<double>>> published_;
   std::vector<OutcomeCounts> outcomes_;
+  std::map<uint64_t, uint64_t> staleness_;
 };
 
 }  // namespace weightmesh::sim

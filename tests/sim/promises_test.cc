@@ -16,6 +16,7 @@ SimOptions Mesh(Mode mode, uint32_t nodes, uint32_t segments, uint64_t rounds) {
   options.segments = segments;
   options.rounds = rounds;
   options.run.mode = mode;
+  options.run.staleness_rounds_max = mode == Mode::kAsync ? 8 : 0;
   options.run.seed = 7;
   options.run.replicas_min = 0;
   options.sync_interval = absl::Seconds(10);
@@ -91,7 +92,7 @@ INSTANTIATE_TEST_SUITE_P(Modes, MeanIsKept,
 // --- damage ---
 
 TEST(Damage, IsFoundCountedAndNotMixedEveryTime) {
-  for (const Mode mode : {Mode::kLockstep, Mode::kOverlap}) {
+  for (const Mode mode : {Mode::kLockstep, Mode::kOverlap, Mode::kAsync}) {
     for (uint64_t seed = 1; seed <= 5; ++seed) {
       SimOptions options = Mesh(mode, 6, 8, 200);
       options.seed = seed;
@@ -131,7 +132,7 @@ TEST(Damage, TheLedgerFindsWhatATrainerOverlooks) {
 // --- poison ---
 
 TEST(Poison, StaysAlone) {
-  for (const Mode mode : {Mode::kLockstep, Mode::kOverlap}) {
+  for (const Mode mode : {Mode::kLockstep, Mode::kOverlap, Mode::kAsync}) {
     const uint64_t sick_from = 50;
     SimOptions options = Mesh(mode, 8, 6, 200);
     options.poisoned_from.assign(8, std::numeric_limits<uint64_t>::max());

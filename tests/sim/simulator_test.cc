@@ -16,6 +16,7 @@ uint64_t TraceOf(uint64_t seed, Mode mode) {
   options.replicas_per_node = 2;
   options.segments = 4;
   options.run.mode = mode;
+  options.run.staleness_rounds_max = mode == Mode::kAsync ? 4 : 0;
   options.run.replicas_min = 0;
   options.run.round_deadline = absl::Milliseconds(300);
   options.rounds = 60;
@@ -41,7 +42,7 @@ uint64_t TraceOf(uint64_t seed, Mode mode) {
 }
 
 TEST(Simulator, OneSeedGivesOneTrace) {
-  for (const Mode mode : {Mode::kLockstep, Mode::kOverlap}) {
+  for (const Mode mode : {Mode::kLockstep, Mode::kOverlap, Mode::kAsync}) {
     for (uint64_t seed = 1; seed <= 3; ++seed) {
       EXPECT_EQ(TraceOf(seed, mode), TraceOf(seed, mode)) << "seed " << seed;
     }

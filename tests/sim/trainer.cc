@@ -144,7 +144,7 @@ void SimTrainer::Update() {
 void SimTrainer::Exchange() {
   exchange_begun_ = world_->queue.now();
   Update();
-  // Lockstep: publish, collect, mix. Overlap: collect and mix the former round, then publish.
+  // Lockstep: publish, collect, mix. Otherwise: collect and mix the former round, then publish.
   IsLockstep() || !pending_.published ? Publish() : Collect();
 }
 
@@ -251,7 +251,13 @@ MixedRow SimTrainer::MixRow(uint32_t segment, const SimArena::InboxBuffer& seen,
   };
   const SimArena::InboxBuffer& inbox = arena_->inbox[segment][frozen.buffer];
   if (!(inbox == seen)) violate("an inbox that changes meanwhile");
-  if (frozen.source_round != pending_.round) violate("another round");
+  const RunConfig& config = options_.founding.config;
+  if (frozen.source_round < OldestRound(config, pending_.round) ||
+      (config.mode != Mode::kAsync && frozen.source_round != pending_.round)) {
+    violate("another round");
+  }
+  row.staleness =
+      Value(pending_.round) - std::min(Value(pending_.round), Value(frozen.source_round));
   const bool own_term = SlotWordRound(arena_->words[pending_.slot]) == Value(pending_.round);
   if (!own_term) violate("without an own term");
   bool sound = own_term;
