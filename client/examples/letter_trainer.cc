@@ -64,7 +64,7 @@ void AddMesh(const Options& options, const TrainingResult& result, JsonObject* j
   for (size_t k = WEIGHTMESH_ARRIVED; k < kOutcomeNames.size(); ++k) {
     pulls.Add(kOutcomeNames[k], std::to_string(result.pulls[k]));
   }
-  json->Add("mode", JsonString(options.mesh.mode == WEIGHTMESH_OVERLAP ? "overlap" : "lockstep"))
+  json->Add("mode", JsonString(ModeName(options.mesh.mode)))
       .Add("alone", JsonBool(result.alone))
       .Add("rounds_published", std::to_string(result.rounds_published))
       .Add("rounds_mixed", std::to_string(result.rounds_mixed))

@@ -18,11 +18,13 @@ constexpr int64_t kRoundsMax = 10'000'000;
 constexpr int64_t kMillisecondsMax = 3'600'000;
 constexpr int64_t kRoundDeadlineMsMin = 10;
 constexpr int64_t kSegmentsMax = 65536;
+constexpr int64_t kStalenessRoundsMax = 1024;
 
 const std::map<std::string, Method> kMethods = {
     {"mesh", Method::kMesh}, {"allreduce", Method::kAllReduce}, {"none", Method::kNone}};
 const std::map<std::string, weightmesh_mode> kModes = {{"lockstep", WEIGHTMESH_LOCKSTEP},
-                                                       {"overlap", WEIGHTMESH_OVERLAP}};
+                                                       {"overlap", WEIGHTMESH_OVERLAP},
+                                                       {"async", WEIGHTMESH_ASYNC}};
 const std::map<std::string, weightmesh_schedule> kSchedules = {
     {"hash_cycle", WEIGHTMESH_HASH_CYCLE},
     {"derangement", WEIGHTMESH_DERANGEMENT},
@@ -87,7 +89,8 @@ void AddMeshOptions(CLI::App& app, Options* options, Words* words) {
       ->group(group)
       ->capture_default_str();
   app.add_option("--mode", words->mode,
-                 "lockstep: wait for this round's peers; overlap: mix the last round's")
+                 "lockstep: wait for this round's peers; overlap: mix the last round's; async: "
+                 "mix what peers have, at most --staleness-rounds-max rounds old")
       ->check(CLI::IsMember(kModes))
       ->group(group)
       ->capture_default_str();
@@ -102,6 +105,11 @@ void AddMeshOptions(CLI::App& app, Options* options, Words* words) {
   app.add_option("--segments", mesh.segments,
                  "Slices of the model, each with a peer of its own [18]")
       ->check(CLI::Range(int64_t{1}, kSegmentsMax))
+      ->group(group);
+  app.add_option(
+         "--staleness-rounds-max", mesh.staleness_rounds_max,
+         "Of --mode async: how many rounds older than one's own a peer's weights may be [8]")
+      ->check(CLI::Range(int64_t{1}, kStalenessRoundsMax))
       ->group(group);
   app.add_option("--round-deadline-ms", mesh.round_deadline_ms, "Longest wait of a round")
       ->check(CLI::Range(kRoundDeadlineMsMin, kMillisecondsMax))
@@ -143,6 +151,9 @@ std::string Conflict(const CLI::App& app, const Options& options) {
     return "--replica " + std::to_string(options.training.replica) + " is not below --replicas " +
            std::to_string(replicas) + ": replicas count from 0";
   }
+  if (app.count("--staleness-rounds-max") > 0 && options.mesh.mode != WEIGHTMESH_ASYNC) {
+    return "--staleness-rounds-max belongs to --mode async: choose that mode, or leave it out";
+  }
   if (options.all_replicas && !options.weights_file.empty()) {
     return "--weights holds one model: choose one replica with --replica";
   }
@@ -166,6 +177,13 @@ void Interpret(const Words& words, const CLI::App& app, Options* options) {
 }
 
 }  // namespace
+
+std::string ModeName(weightmesh_mode mode) {
+  for (const auto& [name, value] : kModes) {
+    if (value == mode) return name;
+  }
+  return "unknown";
+}
 
 double DefaultLearningRate(Method method) {
   switch (method) {

@@ -32,7 +32,10 @@ struct Options {
 // that names the option and the cure, has been printed.
 std::optional<Options> ParseCommandLine(int argc, const char* const* argv, int* exit_code);
 
-// The peak rate chosen on rows 14,001–16,000; of kMesh in both modes. See README.md.
+// "lockstep", …: as --mode takes it.
+std::string ModeName(weightmesh_mode mode);
+
+// The peak rate chosen on rows 14,001–16,000; of kMesh in all modes. See README.md.
 double DefaultLearningRate(Method method);
 
 }  // namespace letter

@@ -109,6 +109,7 @@ TrainingResult TrainOnMesh(const Split& split, const TrainingOptions& options, M
 
   RoundLog log(options);
   NoticeAlone(replica, options, &log.result());
+  const bool lockstep = mesh.mode == WEIGHTMESH_LOCKSTEP;
   weightmesh::RoundResult exchanged;
   for (size_t round = 0; round < options.rounds; ++round) {
     const double learning_rate = log.Begin(round);
@@ -118,7 +119,7 @@ TrainingResult TrainOnMesh(const Split& split, const TrainingOptions& options, M
     learner.Step(learning_rate);
 
     // The mesh's: share these weights, and mix in a peer's.
-    exchanged = mesh.mode == WEIGHTMESH_OVERLAP ? replica.Step(tensors) : replica.Exchange(tensors);
+    exchanged = lockstep ? replica.Exchange(tensors) : replica.Step(tensors);
     Count(exchanged, &log.result());
 
     if (log.IsReportDue(round)) {
@@ -131,8 +132,8 @@ TrainingResult TrainOnMesh(const Split& split, const TrainingOptions& options, M
     NoticeAlone(replica, options, &log.result());
     log.End(loss);
   }
-  // In overlap the last step's pulls are still to be mixed.
-  if (mesh.mode == WEIGHTMESH_OVERLAP && exchanged.published) {
+  // In overlap and async the last step's pulls are still to be mixed.
+  if (!lockstep && exchanged.published) {
     Count(replica.Mix(tensors), &log.result());
     NoticeAlone(replica, options, &log.result());
   }

@@ -83,6 +83,17 @@ Status PlanNames(const weightmesh_options& options, AttachPlan* plan) {
   return {};
 }
 
+// Only async has a limit on staleness: elsewhere a value is a mistake that would go unnoticed.
+Status PlanStaleness(const weightmesh_options& options, attach::AttachRequest* request) {
+  if (request->mode == attach::Mode::kAsync) {
+    return Choose("staleness_rounds_max", options.staleness_rounds_max, 1, kStalenessRoundsMax,
+                  kStalenessRoundsDefault, &request->staleness_rounds_max);
+  }
+  if (options.staleness_rounds_max == 0) return {};
+  return Invalid("options.staleness_rounds_max is " + std::to_string(options.staleness_rounds_max) +
+                 " and options.mode is not WEIGHTMESH_ASYNC: choose that mode, or leave it 0");
+}
+
 Status PlanNumbers(const weightmesh_options& options, AttachPlan* plan) {
   attach::AttachRequest& request = plan->request;
   request.seed = options.seed;
@@ -91,7 +102,7 @@ Status PlanNumbers(const weightmesh_options& options, AttachPlan* plan) {
   Status status;
   if (bad(status = Choose("schedule", options.schedule, WEIGHTMESH_HASH_CYCLE,
                           WEIGHTMESH_EXPONENTIAL, WEIGHTMESH_HASH_CYCLE, &request.schedule)) ||
-      bad(status = Choose("mode", options.mode, WEIGHTMESH_LOCKSTEP, WEIGHTMESH_OVERLAP,
+      bad(status = Choose("mode", options.mode, WEIGHTMESH_LOCKSTEP, WEIGHTMESH_ASYNC,
                           WEIGHTMESH_LOCKSTEP, &request.mode)) ||
       bad(status = Choose("wire", options.wire, WEIGHTMESH_FP32, WEIGHTMESH_BF16, WEIGHTMESH_FP32,
                           &request.wire)) ||
@@ -105,7 +116,8 @@ Status PlanNumbers(const weightmesh_options& options, AttachPlan* plan) {
       bad(status = Choose("mix_threads", options.mix_threads, 1, kMixThreadsMax, 1,
                           &plan->mix_threads)) ||
       bad(status = Choose("start_timeout_ms", options.start_timeout_ms, 1, kStartTimeoutMaxMs,
-                          kStartTimeoutDefaultMs, &request.start_timeout_ms))) {
+                          kStartTimeoutDefaultMs, &request.start_timeout_ms)) ||
+      bad(status = PlanStaleness(options, &request))) {
     return status;
   }
   if (options.alpha != 0) request.alpha = options.alpha;

@@ -161,13 +161,13 @@ Status Attachment::CheckRoundCall(const float* const* weights, size_t tensor_cou
   return CheckAttached();
 }
 
-Status Attachment::CheckMode(attach::Mode mode, const char* call) const {
-  if (plan_.request.mode == mode) return {};
-  return Invalid(std::string(call) + " is for mode " +
-                 (mode == attach::Mode::kLockstep ? "lockstep" : "overlap") +
-                 " and the replica attached with the other: call " +
-                 (mode == attach::Mode::kLockstep ? "weightmesh_step" : "weightmesh_exchange") +
-                 ", or set options.mode");
+Status Attachment::CheckMode(bool waits, const char* call) const {
+  const bool lockstep = plan_.request.mode == attach::Mode::kLockstep;
+  if (lockstep == waits) return {};
+  return Invalid(std::string(call) + " is for " +
+                 (waits ? "mode lockstep" : "modes overlap and async") +
+                 " and the replica attached with another: call " +
+                 (waits ? "weightmesh_step" : "weightmesh_exchange") + ", or set options.mode");
 }
 
 Status Attachment::PublishRound(const float* const* weights, RingDaemon ring,
@@ -193,7 +193,7 @@ Status Attachment::Exchange(float* const* weights, size_t tensor_count, weightme
   weightmesh_round scratch;
   result = OrScratch(result, &scratch);
   Status status = CheckRoundCall(weights, tensor_count, result);
-  if (status.ok()) status = CheckMode(attach::Mode::kLockstep, "weightmesh_exchange");
+  if (status.ok()) status = CheckMode(true, "weightmesh_exchange");
   if (!status.ok()) return status;
   if (rounds_->HasPendingRound()) {
     return Invalid("a published round is still to be mixed: call weightmesh_mix first");
@@ -208,7 +208,7 @@ Status Attachment::Step(float* const* weights, size_t tensor_count, weightmesh_r
   weightmesh_round scratch;
   result = OrScratch(result, &scratch);
   Status status = CheckRoundCall(weights, tensor_count, result);
-  if (status.ok()) status = CheckMode(attach::Mode::kOverlap, "weightmesh_step");
+  if (status.ok()) status = CheckMode(false, "weightmesh_step");
   if (!status.ok()) return status;
   if (rounds_->HasPendingRound()) {
     status = MixRound(weights, result);

@@ -55,7 +55,8 @@ class Attachment {
   Status CheckAttached() const;
   // CheckAttached, and that `weights` and `result` are fit for a round. Clears `result`.
   Status CheckRoundCall(const float* const* weights, size_t tensor_count, weightmesh_round* result);
-  Status CheckMode(attach::Mode mode, const char* call) const;
+  // Whether the mode fits `call`, which waits for its round or does not.
+  Status CheckMode(bool waits, const char* call) const;
   // The halves of a round, counted.
   Status PublishRound(const float* const* weights, RingDaemon ring, weightmesh_round* result);
   Status MixRound(float* const* weights, weightmesh_round* result);

@@ -116,7 +116,7 @@ Status RoundDriver::Publish(const float* const* weights, RingDaemon ring,
     PublishSegment(*model_, BestKernels(), key, weights, slot);
   };
   pool_->Run(arena_->segments(), publish);
-  // Lockstep: the daemon's at once, for the snapshot is owed. Overlap: nothing is owed.
+  // Lockstep: the daemon's at once, for the snapshot is owed. Otherwise nothing is owed.
   const bool lockstep = settings_.mode == attach::Mode::kLockstep;
   arena_->page().slot_words[next.slot].store(
       SlotWord(next.round, lockstep ? SlotState::kHeld : SlotState::kReadable),

@@ -18,6 +18,7 @@ static_assert(WEIGHTMESH_CORRUPT == static_cast<int>(weightmesh::Outcome::kCorru
 static_assert(WEIGHTMESH_CANCELLED == static_cast<int>(weightmesh::Outcome::kCancelled));
 static_assert(WEIGHTMESH_BF16 == static_cast<int>(weightmesh::WireFormat::kBf16));
 static_assert(WEIGHTMESH_OVERLAP == static_cast<int>(weightmesh::attach::Mode::kOverlap));
+static_assert(WEIGHTMESH_ASYNC == static_cast<int>(weightmesh::attach::Mode::kAsync));
 static_assert(WEIGHTMESH_EXPONENTIAL ==
               static_cast<int>(weightmesh::attach::ScheduleKind::kExponential));
 

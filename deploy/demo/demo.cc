@@ -46,6 +46,12 @@ void FillFromStats(const v1::ReplicaStats& stats, int replicas, ReplicaReport* r
   }
 }
 
+std::vector<uint64_t> RoundsOfAll(const Options& options) {
+  std::vector<uint64_t> rounds;
+  for (int k = 0; k < options.nodes; ++k) rounds.push_back(RoundsOf(options, k));
+  return rounds;
+}
+
 }  // namespace
 
 Demo::Demo(const Options& options, const std::string& work_dir, Interrupt* interrupt,
@@ -55,14 +61,18 @@ Demo::Demo(const Options& options, const std::string& work_dir, Interrupt* inter
       interrupt_(interrupt),
       screen_(screen),
       cluster_(options, work_dir, [interrupt] { return interrupt->came(); }),
-      track_(options.nodes, options.rounds) {}
+      track_(RoundsOfAll(options)) {}
 
 absl::Status Demo::Run() {
   const std::string pace =
       options_.pace_ms == 0 ? "" : absl::StrCat(", at least ", options_.pace_ms, " ms a round");
+  const std::string slow = options_.slow.has_value()
+                               ? absl::StrCat(", of trainer ", options_.slow->trainer, " ",
+                                              options_.slow->factor, " times that")
+                               : "";
   screen_->Say(absl::StrCat("Starting daemons and trainers, ", options_.nodes, " each (",
                             options_.schedule, ", ", options_.mode, ", wire ", options_.wire, ", ",
-                            options_.segments, " segments", pace, "); logs in ", work_dir_));
+                            options_.segments, " segments", pace, slow, "); logs in ", work_dir_));
   if (absl::Status status = cluster_.StartDaemons(); !status.ok()) return status;
   if (absl::Status status = cluster_.StartTrainers(); !status.ok()) return status;
   Watch watch(cluster_.addresses());

@@ -107,8 +107,9 @@ void ReplicaTrack::MarkKilled() {
   row_.megabytes_per_second = 0;
 }
 
-MeshTrack::MeshTrack(int replicas, uint64_t rounds_total) : rounds_total_(rounds_total) {
-  for (int k = 0; k < replicas; ++k) replicas_.emplace_back(k);
+MeshTrack::MeshTrack(std::vector<uint64_t> rounds)
+    : rounds_(std::move(rounds)), rounds_total_(*std::max_element(rounds_.begin(), rounds_.end())) {
+  for (size_t k = 0; k < rounds_.size(); ++k) replicas_.emplace_back(static_cast<int>(k));
 }
 
 void MeshTrack::Update(double now, const std::vector<std::optional<v1::Stats>>& stats) {
@@ -123,9 +124,10 @@ void MeshTrack::Update(double now, const std::vector<std::optional<v1::Stats>>& 
 
 uint64_t MeshTrack::CommonRound() const {
   std::optional<uint64_t> least;
-  for (const ReplicaTrack& replica : replicas_) {
-    const ReplicaRow& row = replica.row();
-    if (row.counts) least = std::min(least.value_or(row.steps), row.steps);
+  for (size_t k = 0; k < replicas_.size(); ++k) {
+    const ReplicaRow& row = replicas_[k].row();
+    const uint64_t round = row.steps * rounds_total_ / rounds_[k];
+    if (row.counts) least = std::min(least.value_or(round), round);
   }
   return std::min(least.value_or(0), rounds_total_);
 }

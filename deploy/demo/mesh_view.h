@@ -71,7 +71,8 @@ class ReplicaTrack {
 // Follows the whole mesh.
 class MeshTrack {
  public:
-  MeshTrack(int replicas, uint64_t rounds_total);
+  // `rounds[k]`: how many replica k trains, at least 1. REQUIRES: not empty.
+  explicit MeshTrack(std::vector<uint64_t> rounds);
 
   // `stats[k]`: the answer of daemon k, nullopt when there is none.
   void Update(double now, const std::vector<std::optional<v1::Stats>>& stats);
@@ -81,10 +82,11 @@ class MeshTrack {
   const std::vector<ReplicaTrack>& replicas() const { return replicas_; }
 
  private:
-  // That all counting replicas have reached.
+  // That all counting replicas have reached; of one with fewer rounds, as far along as it is.
   uint64_t CommonRound() const;
 
-  const uint64_t rounds_total_;
+  const std::vector<uint64_t> rounds_;
+  const uint64_t rounds_total_;  // the most of them
   std::vector<ReplicaTrack> replicas_;
   // When the first round was seen, and how far all were then: the pace is measured from there.
   std::optional<double> first_seen_at_;

@@ -2,6 +2,7 @@
 #include "deploy/demo/options.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <sstream>
 
 #include "absl/strings/numbers.h"
@@ -24,9 +25,17 @@ constexpr char kFooter[] =
     "Examples\n"
     "  weightmesh_demo --mode overlap --wire bf16\n"
     "  weightmesh_demo --nodes 8 --kill 2@100     one daemon dies, the others train on\n"
+    "  weightmesh_demo --mode async --slow 0:3    one trainer is three times slower\n"
     "  weightmesh_demo --keep-running             then look around with weightmeshctl\n"
     "\n"
     "Exit codes: 0 trained, 1 failed (the last lines say why and where the logs are), 2 usage.";
+
+bool ParseSlow(const std::string& text, Slow* slow) {
+  const std::vector<std::string> parts = absl::StrSplit(text, ':');
+  return parts.size() == 2 && absl::SimpleAtoi(parts[0], &slow->trainer) &&
+         absl::SimpleAtod(parts[1], &slow->factor) && slow->trainer >= 0 && slow->factor > 1 &&
+         slow->factor <= kSlowFactorMax;
+}
 
 bool ParseKill(const std::string& text, Kill* kill) {
   const std::vector<std::string> parts = absl::StrSplit(text, '@');
@@ -53,20 +62,32 @@ void AddTraining(CLI::App* app, Options* options) {
       ->check(CLI::IsMember({"fp32", "bf16"}))
       ->capture_default_str();
   app->add_option("--mode", options->mode,
-                  "lockstep: wait for this round's peers; overlap: mix the last round's")
-      ->check(CLI::IsMember({"lockstep", "overlap"}))
+                  "lockstep: wait for this round's peers; overlap: mix the last round's; async: "
+                  "mix what peers have, a few rounds old or not, for trainers of different speed")
+      ->check(CLI::IsMember({"lockstep", "overlap", "async"}))
       ->capture_default_str();
   app->add_option("--seed", options->seed, "Of weights, shards, batches and schedule")
       ->check(seeds)
       ->capture_default_str();
   app->add_option("--pace-ms", options->pace_ms,
                   "Least time of a round: with several processes a core, a step of this small "
-                  "model is too short to overlap with a pull [0; with --mode overlap 20]")
+                  "model is too short to overlap with a pull [0; with --mode overlap or async 20]")
       ->check(CLI::Range(int64_t{0}, kPaceMsMax));
 }
 
-void AddRunning(CLI::App* app, Options* options, std::string* kill, std::string* output) {
-  app->add_option("--kill", *kill,
+// Options that are written as one word and mean several things.
+struct Words {
+  std::string kill;
+  std::string slow;
+  std::string output = "table";
+};
+
+void AddRunning(CLI::App* app, Options* options, Words* words) {
+  app->add_option("--slow", words->slow,
+                  "Rounds of trainer K (from 0) take FACTOR times --pace-ms, for example 0:3; in "
+                  "overlap and async it takes fewer of them, so that all end together")
+      ->type_name("K:FACTOR");
+  app->add_option("--kill", words->kill,
                   "kill -9 daemon K (from 0) at the first look at the statistics after ROUND; its "
                   "trainer goes on alone, the others redirect")
       ->type_name("K@ROUND");
@@ -74,7 +95,7 @@ void AddRunning(CLI::App* app, Options* options, std::string* kill, std::string*
                 "Leave the daemons up after the result, until Ctrl-C");
   app->add_flag("!--no-baselines", options->baselines,
                 "Do not compare with exact averaging and with no communication");
-  app->add_option("--output", *output,
+  app->add_option("--output", words->output,
                   "table, or json: one document on standard output, progress on standard error")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
@@ -104,8 +125,27 @@ void AddFiles(CLI::App* app, Options* options) {
       ->capture_default_str();
 }
 
-// What is wrong with the options together; empty when nothing is.
-std::string Conflict(const std::string& kill, Options* options) {
+// What is wrong with --slow; empty when nothing is.
+std::string SlowConflict(const std::string& slow, Options* options) {
+  if (slow.empty()) return "";
+  Slow parsed;
+  if (!ParseSlow(slow, &parsed)) {
+    return "--slow is \"" + slow +
+           "\"; write K:FACTOR, for example 0:3, with a FACTOR above 1 and at most 100";
+  }
+  if (parsed.trainer >= options->nodes) {
+    return "--slow names trainer " + std::to_string(parsed.trainer) + "; with --nodes " +
+           std::to_string(options->nodes) + " they are 0 to " + std::to_string(options->nodes - 1);
+  }
+  if (options->pace_ms == 0) {
+    return "--slow makes rounds longer than --pace-ms, which is 0: give that, too, for example 20";
+  }
+  options->slow = parsed;
+  return "";
+}
+
+// What is wrong with --kill, together with the other options; empty when nothing is.
+std::string KillConflict(const std::string& kill, Options* options) {
   if (kill.empty()) return "";
   Kill parsed;
   if (!ParseKill(kill, &parsed)) {
@@ -125,31 +165,45 @@ std::string Conflict(const std::string& kill, Options* options) {
 
 }  // namespace
 
+uint64_t RoundsOf(const Options& options, int trainer) {
+  const bool fewer =
+      options.slow.has_value() && options.slow->trainer == trainer && options.mode != "lockstep";
+  if (!fewer) return options.rounds;
+  const double rounds = static_cast<double>(options.rounds) / options.slow->factor;
+  return std::max<uint64_t>(1, static_cast<uint64_t>(rounds + 0.5));
+}
+
+uint64_t PaceMsOf(const Options& options, int trainer) {
+  if (!options.slow.has_value() || options.slow->trainer != trainer) return options.pace_ms;
+  return static_cast<uint64_t>(static_cast<double>(options.pace_ms) * options.slow->factor + 0.5);
+}
+
 ParsedOptions ParseOptions(int argc, const char* const* argv, const std::string& programs) {
   ParsedOptions parsed;
   Options& options = parsed.options;
   options.weightmeshd = programs + "/weightmeshd";
   options.letter_trainer = programs + "/letter_trainer";
   options.weightmeshctl = programs + "/weightmeshctl";
-  std::string kill;
-  std::string output = "table";
+  Words words;
   CLI::App app(kDescription, "weightmesh_demo");
   app.footer(kFooter);
   AddTraining(&app, &options);
-  AddRunning(&app, &options, &kill, &output);
+  AddRunning(&app, &options, &words);
   AddFiles(&app, &options);
   try {
     app.parse(argc, argv);
-    const std::string conflict = Conflict(kill, &options);
+    const bool paced = app.count("--pace-ms") > 0;
+    if (options.mode != "lockstep" && !paced) options.pace_ms = kOverlapPaceMs;
+    std::string conflict = KillConflict(words.kill, &options);
+    if (conflict.empty()) conflict = SlowConflict(words.slow, &options);
     if (!conflict.empty()) throw CLI::ValidationError(conflict);
-    if (options.mode == "overlap" && app.count("--pace-ms") == 0) options.pace_ms = kOverlapPaceMs;
   } catch (const CLI::ParseError& error) {  // CLI11's way to end, good or bad
     std::ostringstream out, err;
     const bool good = app.exit(error, out, err) == 0;
     parsed.exit_code = good ? 0 : kExitUsage;
     parsed.text = good ? out.str() : "weightmesh_demo: " + err.str();
   }
-  options.json = output == "json";
+  options.json = words.output == "json";
   return parsed;
 }
 

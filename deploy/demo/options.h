@@ -11,7 +11,8 @@ namespace weightmesh::demo {
 constexpr int kNodesMax = 64;
 
 // This model's step takes a few milliseconds, less than processes that share two cores need to hear
-// of each other: a pull has no round to overlap with. So the demo paces overlap by default.
+// of each other: a pull has no round to overlap with. So the demo paces overlap and async by
+// default.
 constexpr uint64_t kOverlapPaceMs = 20;
 
 // --kill K@ROUND: daemon `node` is killed when its replica reaches `round`.
@@ -19,6 +20,13 @@ struct Kill {
   int node = 0;
   uint64_t round = 0;
 };
+
+// --slow K:FACTOR: rounds of trainer `trainer` take at least `factor` times pace_ms.
+struct Slow {
+  int trainer = 0;
+  double factor = 1;
+};
+constexpr double kSlowFactorMax = 100;
 
 struct Options {
   int nodes = 4;
@@ -28,8 +36,9 @@ struct Options {
   std::string wire = "fp32";
   std::string mode = "lockstep";
   uint64_t seed = 1;
-  // Least time of a round, in milliseconds. By default 0 in lockstep, kOverlapPaceMs in overlap.
+  // Least time of a round, in milliseconds. By default 0 in lockstep, otherwise kOverlapPaceMs.
   uint64_t pace_ms = 0;
+  std::optional<Slow> slow;
   std::optional<Kill> kill;
   bool keep_running = false;
   bool json = false;
@@ -47,6 +56,11 @@ struct ParsedOptions {
   std::optional<int> exit_code;  // set: print `text` and end
   std::string text;
 };
+
+// Of one trainer. One that is slower takes fewer rounds in overlap and async, so that all end at
+// about the same time; in lockstep the others wait for it.
+uint64_t RoundsOf(const Options& options, int trainer);
+uint64_t PaceMsOf(const Options& options, int trainer);
 
 // `programs` is the folder of weightmeshd, letter_trainer and weightmeshctl by default.
 ParsedOptions ParseOptions(int argc, const char* const* argv, const std::string& programs);

@@ -40,6 +40,11 @@ void FillOptions(const Options& options, Struct* object) {
   Set("pace_ms", options.pace_ms, object);
   // A string: a seed may need all its bits.
   Set("seed", std::to_string(options.seed), object);
+  if (options.slow.has_value()) {
+    Struct* slow = AddObject("slow", object);
+    Set("trainer", static_cast<uint64_t>(options.slow->trainer), slow);
+    Set("factor", options.slow->factor, slow);
+  }
   if (!options.kill.has_value()) return;
   Struct* kill = AddObject("kill", object);
   Set("node", static_cast<uint64_t>(options.kill->node), kill);

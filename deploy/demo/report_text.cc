@@ -17,16 +17,24 @@ size_t SurvivorCount(const Report& report) {
                     [](const ReplicaReport& replica) { return !replica.daemon_killed; }));
 }
 
+// What is special about trainer k's speed; empty when nothing is.
+std::string SlowText(const Options& options, int k) {
+  if (!options.slow.has_value() || options.slow->trainer != k) return "";
+  return absl::StrFormat("   %g times slower, %d rounds", options.slow->factor,
+                         RoundsOf(options, k));
+}
+
 std::string AccuracyText(const Report& report) {
   const size_t survivors = SurvivorCount(report);
   const bool some_killed = survivors > 0 && survivors < report.replicas.size();
   std::string text = "Test accuracy, rows 16,001-20,000 of UCI Letter\n";
   for (size_t k = 0; k < report.replicas.size(); ++k) {
     const ReplicaReport& replica = report.replicas[k];
-    absl::StrAppend(&text, absl::StrFormat("  replica %-12d %s%s\n", k, Percent(replica.accuracy),
+    absl::StrAppend(&text, absl::StrFormat("  replica %-12d %s%s%s\n", k, Percent(replica.accuracy),
                                            replica.daemon_killed ? "   its daemon was killed"
                                            : replica.alone       ? "   it trained alone"
-                                                                 : ""));
+                                                                 : "",
+                                           SlowText(report.options, static_cast<int>(k))));
   }
   absl::StrAppend(
       &text,
@@ -70,26 +78,47 @@ std::string MatrixText(const Report& report) {
   return text;
 }
 
-std::string PullsText(const Report& report) {
-  std::map<std::string, uint64_t> sums;
-  uint64_t total = 0, redirects = 0, bytes = 0;
-  for (const ReplicaReport& replica : report.replicas) {
-    for (const auto& [outcome, count] : replica.pulls) {
-      sums[outcome] += count;
-      total += count;
-    }
-    redirects += replica.redirects;
-    bytes += replica.bytes_received;
-  }
-  std::string text = "Pulls:";
-  for (const auto& [outcome, count] : sums) {
+using PullCounts = std::map<std::string, uint64_t>;  // by outcome
+
+std::string CountsText(const PullCounts& counts) {
+  uint64_t total = 0;
+  for (const auto& [outcome, count] : counts) total += count;
+  if (total == 0) return " none";
+  std::string text;
+  for (const auto& [outcome, count] : counts) {
     if (count == 0) continue;
     absl::StrAppendFormat(&text, " %s %d (%.2f %%)", outcome, count,
                           100.0 * static_cast<double>(count) / static_cast<double>(total));
   }
-  if (total == 0) absl::StrAppend(&text, " none");
+  return text;
+}
+
+// With --slow, those of the slow one and of the others apart.
+std::string SlowPullsText(const Report& report) {
+  if (!report.options.slow.has_value()) return "";
+  PullCounts slow, others;
+  for (size_t k = 0; k < report.replicas.size(); ++k) {
+    const bool is_slow = report.options.slow->trainer == static_cast<int>(k);
+    for (const auto& [outcome, count] : report.replicas[k].pulls) {
+      (is_slow ? slow : others)[outcome] += count;
+    }
+  }
+  return absl::StrCat("  of the slow replica:", CountsText(slow),
+                      "\n  of the others:", CountsText(others), "\n");
+}
+
+std::string PullsText(const Report& report) {
+  PullCounts sums;
+  uint64_t redirects = 0, bytes = 0;
+  for (const ReplicaReport& replica : report.replicas) {
+    for (const auto& [outcome, count] : replica.pulls) sums[outcome] += count;
+    redirects += replica.redirects;
+    bytes += replica.bytes_received;
+  }
+  std::string text = absl::StrCat("Pulls:", CountsText(sums));
   absl::StrAppendFormat(&text, "; %d redirects; %.1f MB moved; trained %.1f s\n", redirects,
                         static_cast<double>(bytes) / 1e6, report.training_seconds);
+  absl::StrAppend(&text, SlowPullsText(report));
   return text;
 }
 

@@ -97,6 +97,7 @@ TEST_F(AttachTest, SendsDefaultsAndMapsTheArena) {
   EXPECT_EQ(request.alpha, 0.5);
   EXPECT_EQ(request.round_deadline_ms, 5000u);
   EXPECT_EQ(request.replicas_min, 1u);
+  EXPECT_EQ(request.staleness_rounds_max, 0u);
   EXPECT_EQ(request.start_timeout_ms, 600000u);
   EXPECT_EQ(request.slots, 3u);
   EXPECT_EQ(request.segment_bounds, EqualSegmentBounds(52, 18));
@@ -137,6 +138,20 @@ TEST_F(AttachTest, SendsWhatIsAskedFor) {
   EXPECT_EQ(request.start_round, 70u);
   EXPECT_EQ(request.allow_different_init, 1u);
   EXPECT_EQ(request.slots, 5u);
+}
+
+TEST_F(AttachTest, AsyncTakesItsLimitOrTheDefault) {
+  options_.mode = WEIGHTMESH_ASYNC;
+  ASSERT_EQ(Attach(), WEIGHTMESH_OK) << message();
+  EXPECT_EQ(daemon_.request().mode, attach::Mode::kAsync);
+  EXPECT_EQ(daemon_.request().staleness_rounds_max, 8u);
+}
+
+TEST_F(AttachTest, AsyncTakesTheLimitAskedFor) {
+  options_.mode = WEIGHTMESH_ASYNC;
+  options_.staleness_rounds_max = 1024;
+  ASSERT_EQ(Attach(), WEIGHTMESH_OK) << message();
+  EXPECT_EQ(daemon_.request().staleness_rounds_max, 1024u);
 }
 
 TEST_F(AttachTest, KeepsNoDescriptorOpenForAnExecOrAfterDetach) {

@@ -9,10 +9,12 @@ void Train(int steps) {
   weightmesh::Options options;
   options.run_id = "letters";
   options.replicas_min = 4;
+  options.mode = WEIGHTMESH_ASYNC;
+  options.staleness_rounds_max = 4;
   weightmesh::Replica replica(options, model);
   for (int step = 0; step < steps; ++step) {
     const double loss = TrainOneStep(&weights);
-    replica.Exchange(model);
+    replica.Step(model);
     replica.Report("loss", loss);
   }
   replica.Leave();

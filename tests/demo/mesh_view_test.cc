@@ -94,7 +94,7 @@ TEST(ReplicaTrack, SaysWhyThereIsNothingNew) {
 }
 
 TEST(MeshTrack, ProgressIsThatOfTheSlowestThatCounts) {
-  MeshTrack track(3, 100);
+  MeshTrack track({100, 100, 100});
   EXPECT_EQ(track.View(0).round, 0u);
   track.Update(10, {Answer(Replica(1)), Answer(Replica(1)), Answer(Replica(1))});
   EXPECT_FALSE(track.View(10).seconds_left.has_value());  // too early to tell
@@ -107,6 +107,15 @@ TEST(MeshTrack, ProgressIsThatOfTheSlowestThatCounts) {
   ASSERT_TRUE(view.seconds_left.has_value());
   EXPECT_DOUBLE_EQ(*view.seconds_left, 75 / 2.4);  // 24 rounds took 10 s
   EXPECT_EQ(view.rows.size(), 3u);
+}
+
+TEST(MeshTrack, OneWithFewerRoundsCountsAsFarAsItIs) {
+  MeshTrack track({90, 30});
+  track.Update(10, {Answer(Replica(60)), Answer(Replica(15))});
+  EXPECT_EQ(track.View(10).round, 45u);
+  EXPECT_EQ(track.View(10).rounds_total, 90u);
+  track.Update(20, {Answer(Replica(90)), Answer(Replica(30))});
+  EXPECT_EQ(track.View(20).round, 90u);
 }
 
 }  // namespace

@@ -86,9 +86,27 @@ TEST(DemoOptions, EveryOptionArrives) {
   EXPECT_EQ(options.weightmeshd + options.letter_trainer + options.weightmeshctl, "/a/b/c");
 }
 
+TEST(DemoOptions, ASlowTrainerHasLongerAndFewerRounds) {
+  const Options slow =
+      Parse({"--mode", "async", "--slow", "1:3", "--pace-ms", "10", "--rounds", "280"}).options;
+  ASSERT_TRUE(slow.slow.has_value());
+  EXPECT_EQ(slow.slow->trainer, 1);
+  EXPECT_EQ(slow.slow->factor, 3);
+  EXPECT_EQ(PaceMsOf(slow, 1), 30u);
+  EXPECT_EQ(PaceMsOf(slow, 0), 10u);
+  EXPECT_EQ(RoundsOf(slow, 1), 93u);
+  EXPECT_EQ(RoundsOf(slow, 0), 280u);
+  const Options lockstep = Parse({"--slow", "1:2.5", "--pace-ms", "10"}).options;
+  EXPECT_EQ(PaceMsOf(lockstep, 1), 25u);
+  EXPECT_EQ(RoundsOf(lockstep, 1), 280u) << "the others wait for it";
+  EXPECT_EQ(RoundsOf(Parse({"--mode", "overlap", "--slow", "0:100", "--rounds", "5"}).options, 0),
+            1u);
+}
+
 TEST(DemoOptions, OverlapIsPacedUnlessToldOtherwise) {
   EXPECT_EQ(Parse({}).options.pace_ms, 0u);
   EXPECT_EQ(Parse({"--mode", "overlap"}).options.pace_ms, kOverlapPaceMs);
+  EXPECT_EQ(Parse({"--mode", "async"}).options.pace_ms, kOverlapPaceMs);
   EXPECT_EQ(Parse({"--mode", "overlap", "--pace-ms", "0"}).options.pace_ms, 0u);
   EXPECT_EQ(Parse({"--pace-ms", "7"}).options.pace_ms, 7u);
 }
@@ -104,6 +122,14 @@ TEST(DemoOptions, FaultsAreUsageErrorsThatNameThem) {
       {{"--kill", "-1@5"}, "K@ROUND"},
       {{"--kill", "4@50"}, "0 to 3"},
       {{"--kill", "1@280"}, "below --rounds"},
+      {{"--mode", "lazy"}, "--mode"},
+      {{"--mode", "async", "--slow", "1"}, "K:FACTOR"},
+      {{"--mode", "async", "--slow", "1:1"}, "K:FACTOR"},
+      {{"--mode", "async", "--slow", "1:101"}, "K:FACTOR"},
+      {{"--mode", "async", "--slow", "1:nan"}, "K:FACTOR"},
+      {{"--mode", "async", "--slow", "-1:3"}, "K:FACTOR"},
+      {{"--mode", "async", "--slow", "4:3"}, "0 to 3"},
+      {{"--slow", "1:3"}, "--pace-ms, which is 0"},
       {{"--noodles"}, "--noodles"},
       {{"--seed", "-1"}, "--seed"},
       {{"--pace-ms", "-1"}, "--pace-ms"}};

@@ -75,6 +75,21 @@ TEST(Report, TextWithoutBaselines) {
   EXPECT_THAT(text, HasSubstr("The daemons run on."));
 }
 
+TEST(Report, TheSlowReplicaIsToldApart) {
+  Report report = ThreeReplicas();
+  report.options.mode = "async";
+  report.options.slow = Slow{2, 3};
+  report.replicas[2].pulls = {{"ARRIVED", 50}, {"LATE", 50}};
+  const std::string text = ReportText(report);
+  EXPECT_THAT(text, HasSubstr("  replica 2             96.20 %   3 times slower, 93 rounds\n"));
+  EXPECT_THAT(text, HasSubstr("\n  of the slow replica: ARRIVED 50 (50.00 %) LATE 50 (50.00 %)\n"
+                              "  of the others: ARRIVED 1998 (99.90 %) LATE 2 (0.10 %)\n"));
+  const auto json = ReportJson(report);
+  ASSERT_TRUE(json.ok()) << json.status();
+  EXPECT_THAT(*json, HasSubstr("\"slow\""));
+  EXPECT_THAT(*json, HasSubstr("\"factor\""));
+}
+
 TEST(Report, CommandsCanBePasted) {
   Report report = ThreeReplicas();
   report.options.weightmeshctl = "/a b/it's";

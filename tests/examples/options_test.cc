@@ -123,8 +123,20 @@ TEST(CommandLine, TakesSeveralFilesToEvaluate) {
   EXPECT_EQ(Parse({"--evaluate", "a", "b", "c"}).options.value().evaluate.size(), 3U);
 }
 
+TEST(CommandLine, AsyncHasALimitOfItsOwn) {
+  const std::optional<Options> options =
+      Parse({"--mode", "async", "--staleness-rounds-max", "5"}).options;
+  EXPECT_EQ(options.value().mesh.mode, WEIGHTMESH_ASYNC);
+  EXPECT_EQ(options.value().mesh.staleness_rounds_max, 5U);
+  EXPECT_EQ(ModeName(options.value().mesh.mode), "async");
+  EXPECT_EQ(Parse({"--mode", "async"}).options.value().mesh.staleness_rounds_max, 0U)
+      << "the library's default";
+  ExpectUsageError({"--staleness-rounds-max", "5"}, "belongs to --mode async");
+  ExpectUsageError({"--mode", "async", "--staleness-rounds-max", "0"}, "--staleness-rounds-max");
+}
+
 TEST(CommandLine, ErrorsNameTheOptionAndTheCure) {
-  ExpectUsageError({"--mode", "fast"}, "--mode: fast not in {lockstep,overlap}");
+  ExpectUsageError({"--mode", "fast"}, "--mode: fast not in {async,lockstep,overlap}");
   ExpectUsageError({"--rounds", "0"}, "--rounds: Value 0 not in range 1 to");
   ExpectUsageError({"--rounds", "many"}, "--rounds");
   ExpectUsageError({"--seed", "-1"}, "--seed: Value -1 not in range 0 to");

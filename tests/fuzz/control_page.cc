@@ -26,7 +26,7 @@ class HostileTrainer {
  public:
   explicit HostileTrainer(Input* input)
       : input_(*input),
-        world_(input->Byte() % 2 == 0 ? Mode::kLockstep : Mode::kOverlap),
+        world_(ModeOf(input->Byte())),
         reader_(CoreWorld::kAttach, arena_.get()),
         words_(&arena_.page(), CoreWorld::kSlots, [this] { ++rung_; }) {}
 

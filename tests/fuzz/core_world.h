@@ -16,6 +16,12 @@
 
 namespace weightmesh::fuzz {
 
+// The mode that a byte of the input chooses.
+inline Mode ModeOf(uint8_t byte) {
+  constexpr Mode kModes[] = {Mode::kLockstep, Mode::kOverlap, Mode::kAsync};
+  return kModes[byte % 3];
+}
+
 class CoreWorld {
  public:
   static constexpr AttachId kAttach = testing_support::CoreHarness::kAttach;
@@ -87,6 +93,7 @@ class CoreWorld {
   static RunConfig ConfigOf(Mode mode) {
     RunConfig config;
     config.mode = mode;
+    config.staleness_rounds_max = mode == Mode::kAsync ? 2 : 0;
     config.round_deadline = kRoundDeadline;
     return config;
   }

@@ -19,8 +19,7 @@ using testing_support::CoreHarness;
 
 class Frames {
  public:
-  explicit Frames(Input* input)
-      : input_(*input), world_(input->Byte() % 2 == 0 ? Mode::kLockstep : Mode::kOverlap) {}
+  explicit Frames(Input* input) : input_(*input), world_(ModeOf(input->Byte())) {}
 
   void Run() {
     for (int step = 0; step < kStepsMax && !input_.AtEnd(); ++step) One();

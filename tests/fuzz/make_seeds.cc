@@ -54,6 +54,9 @@ void Attach() {
   request.schedule = attach::ScheduleKind::kExponential;
   Write("attach_request", "alone", Raw({1}) + alone);
   Write("attach_request", "overlap", Raw({1}) + attach::Encode(request));
+  request.mode = attach::Mode::kAsync;
+  request.staleness_rounds_max = 8;
+  Write("attach_request", "async", Raw({1}) + attach::Encode(request));
   Write("attach_request", "stream",
         Raw({0, 30}) + Message(attach::MessageType::kAttachRequest, alone) +
             Message(attach::MessageType::kLeave, ""));
@@ -70,6 +73,9 @@ void Attach() {
   Write("attach_reply", "refused",
         Message(attach::MessageType::kAttachReply, attach::Encode(reply)));
 }
+
+// What the first byte of frames and control_page chooses.
+constexpr const char* kModeNames[] = {"lockstep", "overlap", "async"};
 
 // Steps of frames.cc.
 void Frames() {
@@ -97,8 +103,8 @@ void Frames() {
   const std::string round = Raw({8, 0});
   const std::string asked = Raw({0, 0, 0}) + Raw(request);
   const std::string given = Raw({4, 0, 0}) + Raw(uint64_t{1}) + Raw(uint64_t{1}) + Raw({5, 0, 0});
-  for (const uint8_t mode : {0, 1}) {
-    const std::string name = mode == 0 ? "lockstep" : "overlap";
+  for (const uint8_t mode : {0, 1, 2}) {
+    const std::string name = kModeNames[mode];
     Write("frames", name + "_served", Raw({mode}) + round + asked + Raw({6, 0, 0}) + round);
     Write("frames", name + "_early", Raw({mode}) + asked + round + Raw({2, 0, 0}) + Raw(cancel));
     Write("frames", name + "_landed", Raw({mode}) + round + given + given + given + round);
@@ -116,8 +122,8 @@ void ControlPage() {
   const std::string landed = Raw({4, 1, 0}) + Raw({4, 1, 0}) + Raw({4, 1, 0});
   const std::string rows = Raw({6, 0, 1}) + Raw(1.5) + Raw({6, 1, 7}) + Raw(2.5);
   const std::string drain = Raw({3});
-  for (const uint8_t mode : {0, 1}) {
-    Write("control_page", mode == 0 ? "lockstep" : "overlap",
+  for (const uint8_t mode : {0, 1, 2}) {
+    Write("control_page", kModeNames[mode],
           Raw({mode}) + post(1, control_page::CommandKind::kPublish, 1) +
               post(1, control_page::CommandKind::kCollect, 0) + drain + landed + rows +
               post(0, control_page::CommandKind::kMixed, 0) + drain +

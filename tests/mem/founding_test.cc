@@ -70,6 +70,16 @@ TEST(FoundingTest, ForgetsTheWeightsDigestWhenTheyMayDiffer) {
   EXPECT_TRUE(event->founding.weights_digest.IsZero());
 }
 
+TEST(FoundingTest, AsyncBringsItsLimit) {
+  attach::AttachRequest request = GoodRequest();
+  request.mode = Mode::kAsync;
+  request.staleness_rounds_max = 5;
+  const absl::StatusOr<AttachRequested> event = Convert(request);
+  ASSERT_TRUE(event.ok()) << event.status();
+  EXPECT_EQ(event->founding.config.mode, Mode::kAsync);
+  EXPECT_EQ(event->founding.config.staleness_rounds_max, 5u);
+}
+
 TEST(FoundingTest, NamesTheFieldThatIsOutOfRange) {
   const struct {
     void (*spoil)(attach::AttachRequest*);
@@ -85,6 +95,8 @@ TEST(FoundingTest, NamesTheFieldThatIsOutOfRange) {
       {[](attach::AttachRequest* r) { r->round_deadline_ms = 0; }, "round_deadline_ms"},
       {[](attach::AttachRequest* r) { r->round_deadline_ms = UINT64_MAX; }, "round_deadline_ms"},
       {[](attach::AttachRequest* r) { r->replicas_min = 0; }, "replicas_min"},
+      {[](attach::AttachRequest* r) { r->staleness_rounds_max = 3; }, "staleness_rounds_max"},
+      {[](attach::AttachRequest* r) { r->mode = Mode::kAsync; }, "staleness_rounds_max"},
       {[](attach::AttachRequest* r) { r->start_round = UINT64_MAX; }, "start_round"},
       {[](attach::AttachRequest* r) { r->start_timeout_ms = 0; }, "start_timeout_ms"},
       {[](attach::AttachRequest* r) { r->start_timeout_ms = UINT64_MAX; }, "start_timeout_ms"},

@@ -5,6 +5,8 @@
  *
  *   lockstep   weightmesh_exchange   after each optimizer step: publish, wait, mix
  *   overlap    weightmesh_step       after each optimizer step: mix the last round, publish, return
+ *   async      weightmesh_step       the same, but what is mixed may be up to staleness_rounds_max
+ *                                    rounds older: for nodes of different speed
  *
  * Weights are fp32, in any number of tensors, each contiguous and row-major. Tensor pointers are
  * passed on every call and are not kept after it. A failure of the mesh is never the trainer's: a
@@ -57,7 +59,11 @@ typedef enum weightmesh_status {
   WEIGHTMESH_RESOURCES = 5
 } weightmesh_status;
 
-typedef enum weightmesh_mode { WEIGHTMESH_LOCKSTEP = 1, WEIGHTMESH_OVERLAP = 2 } weightmesh_mode;
+typedef enum weightmesh_mode {
+  WEIGHTMESH_LOCKSTEP = 1,
+  WEIGHTMESH_OVERLAP = 2,
+  WEIGHTMESH_ASYNC = 3
+} weightmesh_mode;
 
 typedef enum weightmesh_schedule {
   WEIGHTMESH_HASH_CYCLE = 1,
@@ -117,6 +123,11 @@ typedef struct weightmesh_options {
   /* Called while attach waits, from within it; `message` lives for the call. May be NULL. */
   void (*progress)(const char* message, void* progress_context);
   void* progress_context;
+
+  /* Equal on all replicas of the run, in mode WEIGHTMESH_ASYNC only: how many rounds older than its
+   * own round a replica takes a peer's snapshot, 1 to 1024. The newest snapshot of a peer that is k
+   * times slower than the fastest replica is up to about k rounds old. [8] */
+  uint32_t staleness_rounds_max;
 } weightmesh_options;
 
 /* What one exchange, step or mix did. */
@@ -201,8 +212,8 @@ WEIGHTMESH_API weightmesh_status weightmesh_exchange(weightmesh_handle* handle,
                                                      float* const* weights, size_t tensor_count,
                                                      weightmesh_round* result);
 
-/* Overlap: mixes what the last step's pulls brought, publishes the mixed weights, starts this
- * round's pulls, returns. The pulls of the very last step are mixed by weightmesh_mix. */
+/* Overlap and async: mixes what the last step's pulls brought, publishes the mixed weights, starts
+ * this round's pulls, returns. The pulls of the very last step are mixed by weightmesh_mix. */
 WEIGHTMESH_API weightmesh_status weightmesh_step(weightmesh_handle* handle, float* const* weights,
                                                  size_t tensor_count, weightmesh_round* result);
 

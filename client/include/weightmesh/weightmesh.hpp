@@ -67,6 +67,7 @@ struct Options {
   std::vector<uint64_t> segment_bounds;  // instead: ascending parameter indices, 0 first
   uint64_t start_round = 0;              // the first round is this + 1: set it to resume
   bool allow_different_init = false;
+  uint32_t staleness_rounds_max = 0;  // async only: 1 to 1024 [8]
 
   // This replica's own:
   uint32_t slots = 3;        // snapshots kept, 2 to 8
@@ -132,7 +133,8 @@ class Replica {
   RoundResult Exchange(const std::vector<Tensor>& tensors) {
     return Call(tensors, weightmesh_exchange);
   }
-  // Overlap: mixes the last step's pulls into `tensors`, publishes, starts this round's pulls.
+  // Overlap and async: mixes the last step's pulls into `tensors`, publishes, starts this round's
+  // pulls.
   RoundResult Step(const std::vector<Tensor>& tensors) { return Call(tensors, weightmesh_step); }
   // The halves of the above.
   RoundResult Publish(const std::vector<Tensor>& tensors) {
@@ -218,6 +220,7 @@ class Replica {
     raw->slots = options.slots;
     raw->mix_threads = options.mix_threads;
     raw->start_timeout_ms = options.start_timeout_ms;
+    raw->staleness_rounds_max = options.staleness_rounds_max;
     if (options.progress) {
       raw->progress = Progress;
       raw->progress_context = const_cast<Options*>(&options);
