@@ -110,6 +110,8 @@ TEST_F(AttachTest, AnotherRunConfigIsNamedByItsField) {
       {"RunConfig.seed", [](auto* r) { r->seed = 9; }},
       {"RunConfig.schedule", [](auto* r) { r->schedule = attach::ScheduleKind::kDerangement; }},
       {"RunConfig.mode", [](auto* r) { r->mode = attach::Mode::kOverlap; }},
+      {"RunConfig.mode",
+       [](auto* r) { r->mode = attach::Mode::kAsync, r->staleness_rounds_max = 8; }},
       {"RunConfig.wire", [](auto* r) { r->wire = WireFormat::kBf16; }},
       {"RunConfig.alpha", [](auto* r) { r->alpha = 0.25; }},
       {"RunConfig.round_deadline", [](auto* r) { r->round_deadline_ms = 4000; }},

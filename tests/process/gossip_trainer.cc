@@ -40,11 +40,11 @@ int Train(const TrainerSettings& settings) {
   }
   Replica replica =
       settings.join ? Replica::Join(settings.mesh, model) : Replica(settings.mesh, model);
-  const bool overlap = settings.mesh.mode == WEIGHTMESH_OVERLAP;
+  const bool lockstep = settings.mesh.mode == WEIGHTMESH_LOCKSTEP;
   TrainerSummary summary;
   std::ofstream trace;
   if (settings.trace) trace.open(settings.result_file + ".trace", std::ios::binary);
-  bool to_mix = false;  // overlap: the last step's pulls
+  bool to_mix = false;  // overlap, async: the last step's pulls
   for (uint64_t step = 1; MayStep(settings, step); ++step) {
     if (settings.learning > 0) {
       Learn(settings.update_seed, settings.replica, step, &weights,
@@ -58,10 +58,10 @@ int Train(const TrainerSettings& settings) {
     if (settings.stall_ms_max > 0) {
       SleepMs(Scramble(settings.replica, step, 77) % settings.stall_ms_max);
     }
-    const RoundResult round = overlap ? replica.Step(model) : replica.Exchange(model);
+    const RoundResult round = lockstep ? replica.Exchange(model) : replica.Step(model);
     summary.Add(round);
     summary.skipped += !round.alone && !round.published;
-    to_mix = overlap && round.published;
+    to_mix = !lockstep && round.published;
     ++summary.steps;
     if (settings.trace) WriteWeights(weights, &trace);
     if (settings.paced && write(STDOUT_FILENO, "s", 1) != 1) break;
@@ -120,6 +120,7 @@ int main(int argc, char** argv) {
   app.add_option("--schedule", settings.mesh.schedule);
   app.add_option("--wire", settings.mesh.wire);
   app.add_option("--mode", settings.mesh.mode);
+  app.add_option("--staleness-rounds-max", settings.mesh.staleness_rounds_max);
   app.add_option("--seed", settings.mesh.seed);
   app.add_option("--alpha", settings.mesh.alpha);
   app.add_option("--slots", settings.mesh.slots);

@@ -1,7 +1,8 @@
 // A trainer that never learns: it publishes a MarkedModel, and checks what it mixed. Its step_ms
 // lie between publish and mix.
 //
-// Overlap: what was mixed is checked between the publish and the next mix, in place of computation.
+// Overlap and async: what was mixed is checked between the publish and the next mix, in place of
+// computation.
 #include <chrono>
 #include <cstdint>
 #include <fstream>
@@ -32,7 +33,7 @@ int TrainMarked(const TrainerSettings& settings) {
                     SegmentBounds(settings.parameters, settings.mesh.segments));
   marks.Write(0, &weights);
   Replica replica(settings.mesh, model);
-  const bool overlap = settings.mesh.mode == WEIGHTMESH_OVERLAP;
+  const bool lockstep = settings.mesh.mode == WEIGHTMESH_LOCKSTEP;
   TrainerSummary summary;
   std::vector<uint64_t> rounds{0};  // by step: the round that it was published as; 0: none
   bool to_check = false;
@@ -45,7 +46,7 @@ int TrainMarked(const TrainerSettings& settings) {
     rounds.push_back(published.published ? replica.Stats().last_round : 0);
     ++summary.steps;
     if (published.alone) break;
-    if (overlap && to_check)
+    if (!lockstep && to_check)
       marks.Check(mixed, step - 1, last.round, last.pulls[WEIGHTMESH_ARRIVED]);
     std::this_thread::sleep_for(std::chrono::milliseconds(settings.step_ms));
     last = replica.Mix(model);
@@ -53,10 +54,10 @@ int TrainMarked(const TrainerSettings& settings) {
     summary.Add(last);
     to_check = last.round != 0;
     if (!to_check) continue;
-    if (overlap) {
-      mixed = weights;
-    } else {
+    if (lockstep) {
       marks.Check(weights, step, last.round, last.pulls[WEIGHTMESH_ARRIVED]);
+    } else {
+      mixed = weights;
     }
   }
   replica.Leave();

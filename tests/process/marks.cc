@@ -63,9 +63,9 @@ void ExpectWholeSnapshots(const GossipRun& run, bool from_scheduled) {
     uint64_t of_another_round = 0;
     uint64_t of_another_replica = 0;
     for (const MarkRecord& record : marks[k].records) {
-      const auto& steps = step_of_round[record.replica];
-      const auto step = steps.find(record.round);
-      of_another_round += step == steps.end() || step->second % kMarkSteps != record.step;
+      of_another_round += !IsOfARoundThatWillDo(record, step_of_round[record.replica],
+                                                run.options().mode == attach::Mode::kAsync,
+                                                run.options().staleness_rounds_max);
       of_another_replica += record.replica != sources.Of(k, record.round, record.segment);
     }
     EXPECT_EQ(of_another_round, 0u) << "of " << marks[k].records.size() << " segments";

@@ -34,12 +34,13 @@ TEST_P(OneOutcome, ForEveryPullWhateverFails) {
   GossipOptions options;
   options.run_id = std::string("outcomes-") + ModeName(GetParam());
   options.mode = GetParam();
+  options.staleness_rounds_max = GetParam() == attach::Mode::kAsync ? 8 : 0;
   options.replicas = kReplicas;
   options.parameters = 18 * 2224;
   options.steps = 60;
   options.deadline_ms = 300;
   options.marked = true;
-  options.step_ms.assign(kReplicas, GetParam() == attach::Mode::kOverlap ? 20 : 0);
+  options.step_ms.assign(kReplicas, GetParam() == attach::Mode::kLockstep ? 0 : 20);
   options.alpha = 1;
   GossipRun run(&mesh, options);
   TrainerResult all;
@@ -67,7 +68,8 @@ TEST_P(OneOutcome, ForEveryPullWhateverFails) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, OneOutcome,
-                         testing::Values(attach::Mode::kLockstep, attach::Mode::kOverlap),
+                         testing::Values(attach::Mode::kLockstep, attach::Mode::kOverlap,
+                                         attach::Mode::kAsync),
                          [](const auto& info) { return std::string(ModeName(info.param)); });
 
 }  // namespace

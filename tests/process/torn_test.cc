@@ -1,5 +1,5 @@
 // Never torn: publishers and readers race at full speed, and every block that is mixed is of one
-// replica and one round, the one that it was asked for; what is torn or flipped on the way is
+// replica and one round, one that was asked for; what is torn or flipped on the way is
 // caught, counted and not mixed, every time.
 //
 // WEIGHTMESH_RACE_SECONDS (default 6) sets how long each race goes on.
@@ -28,6 +28,7 @@ GossipOptions MarkedRun(attach::Mode mode) {
   GossipOptions options;
   options.run_id = std::string("marked-") + ModeName(mode);
   options.mode = mode;
+  options.staleness_rounds_max = mode == attach::Mode::kAsync ? 3 : 0;
   options.replicas = kReplicas;
   options.parameters = kParameters;
   options.marked = true;
@@ -66,7 +67,8 @@ TEST_P(Race, NoMixedBlockIsOfAnotherRound) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, Race,
-                         testing::Values(attach::Mode::kLockstep, attach::Mode::kOverlap),
+                         testing::Values(attach::Mode::kLockstep, attach::Mode::kOverlap,
+                                         attach::Mode::kAsync),
                          [](const auto& info) { return std::string(ModeName(info.param)); });
 
 // The daemon's own count of one kind of fault, from the last line that it logs.

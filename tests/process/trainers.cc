@@ -91,6 +91,7 @@ std::vector<std::string> GossipRun::Arguments(int k) const {
       flag("stall-ms", options_.stall_ms),
       flag("step-ms", options_.step_ms.empty() ? 0 : options_.step_ms[k % options_.step_ms.size()]),
       flag("slots", options_.slots),
+      flag("staleness-rounds-max", options_.staleness_rounds_max),
       flag("poison-step", k == options_.poisoned ? options_.poison_step : 0),
       "--alpha=" + std::to_string(options_.alpha),
       "--learning=" + std::to_string(options_.learning),

@@ -25,6 +25,7 @@ struct GossipOptions {
   attach::ScheduleKind schedule = attach::ScheduleKind::kHashCycle;
   WireFormat wire = WireFormat::kFp32;
   attach::Mode mode = attach::Mode::kLockstep;
+  uint64_t staleness_rounds_max = 0;  // kAsync: at least 1
   uint64_t seed = 7;
   uint64_t update_seed = 1;
   uint64_t deadline_ms = 5000;

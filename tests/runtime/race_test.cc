@@ -49,9 +49,11 @@ struct Trained {
 struct Pace {
   weightmesh_mode mode = WEIGHTMESH_LOCKSTEP;
   uint64_t deadline_ms = 60'000;
-  // Between publish and mix. In overlap what the transfers have: a replica that is always first,
-  // with less than they take under ThreadSanitizer, would mix nothing.
+  // Between publish and mix; in async of replica 0 three times that. In overlap what the transfers
+  // have: a replica that is always first, with less than they take under ThreadSanitizer, would mix
+  // nothing.
   uint64_t compute_ms = 0;
+  uint32_t staleness_rounds_max = 0;  // async
 };
 
 // `attached_all`: nobody is through its few rounds before the last one has begun.
@@ -68,6 +70,7 @@ void Train(const MiniMesh& mesh, const Pace& pace, int replica, std::barrier<>* 
   options.replica_name = "replica-" + std::to_string(replica);
   options.replicas_min = kReplicas;
   options.mode = mode;
+  options.staleness_rounds_max = pace.staleness_rounds_max;
   options.alpha = 1;
   options.segment_bounds = Bounds();
   options.round_deadline_ms = pace.deadline_ms;
@@ -76,25 +79,27 @@ void Train(const MiniMesh& mesh, const Pace& pace, int replica, std::barrier<>* 
   Replica attached(options, model);
   attached_all->arrive_and_wait();
   RoundResult last;
-  for (uint64_t step = 1; step <= kSteps; ++step) {
+  const uint64_t slowness = mode == WEIGHTMESH_ASYNC && replica == 0 ? 3 : 1;
+  const uint64_t compute_ms = pace.compute_ms * slowness;
+  for (uint64_t step = 1; step <= kSteps / slowness; ++step) {
     trained->marks.Write(step, &weights);
     const RoundResult published = attached.Publish(model);
     ASSERT_FALSE(published.alone) << attached.message();
     if (published.published) trained->step_of_round[attached.Stats().last_round] = step;
-    // Overlap: the last round is looked at while this one's pulls are under way.
-    if (mode == WEIGHTMESH_OVERLAP && last.round != 0) {
+    // Overlap and async: the last round is looked at while this one's pulls are under way.
+    if (mode != WEIGHTMESH_LOCKSTEP && last.round != 0) {
       trained->marks.Check(mixed, step - 1, last.round, last.pulls[WEIGHTMESH_ARRIVED]);
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(pace.compute_ms));
+    std::this_thread::sleep_for(std::chrono::milliseconds(compute_ms));
     last = attached.Mix(model);
     ASSERT_FALSE(last.alone) << attached.message();
     trained->due += last.segments;
     for (size_t k = 0; k < trained->pulls.size(); ++k) trained->pulls[k] += last.pulls[k];
     if (last.round == 0) continue;
-    if (mode == WEIGHTMESH_OVERLAP) {
-      mixed = weights;
-    } else {
+    if (mode == WEIGHTMESH_LOCKSTEP) {
       trained->marks.Check(weights, step, last.round, last.pulls[WEIGHTMESH_ARRIVED]);
+    } else {
+      mixed = weights;
     }
   }
   attached.Leave();
@@ -114,9 +119,9 @@ std::vector<Trained> TrainAll(const MiniMesh& mesh, const Pace& pace) {
   return all;
 }
 
-// No block is torn or out of place, all are of the round that was asked for, and each pull ended as
+// No block is torn or out of place, all are of a round that was asked for, and each pull ended as
 // one thing.
-void ExpectWholeSnapshots(const std::vector<Trained>& all) {
+void ExpectWholeSnapshots(const std::vector<Trained>& all, const Pace& pace) {
   for (size_t k = 0; k < all.size(); ++k) {
     SCOPED_TRACE("replica " + std::to_string(k));
     EXPECT_EQ(all[k].marks.torn(), 0u);
@@ -125,9 +130,10 @@ void ExpectWholeSnapshots(const std::vector<Trained>& all) {
     EXPECT_FALSE(all[k].marks.records().empty())
         << "nothing was mixed; pulls by outcome: " << testing::PrintToString(all[k].pulls);
     for (const MarkRecord& record : all[k].marks.records()) {
-      const auto step = all[record.replica].step_of_round.find(record.round);
-      ASSERT_NE(step, all[record.replica].step_of_round.end()) << "round " << record.round;
-      ASSERT_EQ(step->second % kMarkSteps, record.step) << "round " << record.round;
+      ASSERT_TRUE(IsOfARoundThatWillDo(record, all[record.replica].step_of_round,
+                                       pace.mode == WEIGHTMESH_ASYNC, pace.staleness_rounds_max))
+          << "step " << record.step << " of replica " << record.replica << " in round "
+          << record.round;
     }
     EXPECT_EQ(all[k].AllPulls(), all[k].due);
   }
@@ -135,8 +141,9 @@ void ExpectWholeSnapshots(const std::vector<Trained>& all) {
 
 TEST(MiniRace, InLockstepNothingIsLostOrTorn) {
   MiniMesh mesh(kReplicas);
-  const std::vector<Trained> all = TrainAll(mesh, {.mode = WEIGHTMESH_LOCKSTEP});
-  ExpectWholeSnapshots(all);
+  const Pace pace{.mode = WEIGHTMESH_LOCKSTEP};
+  const std::vector<Trained> all = TrainAll(mesh, pace);
+  ExpectWholeSnapshots(all, pace);
   for (const Trained& trained : all) {
     EXPECT_EQ(trained.pulls[WEIGHTMESH_ARRIVED], kSteps * kSegments);
   }
@@ -144,14 +151,30 @@ TEST(MiniRace, InLockstepNothingIsLostOrTorn) {
 
 TEST(MiniRace, InOverlapNothingIsTorn) {
   MiniMesh mesh(kReplicas);
-  ExpectWholeSnapshots(TrainAll(mesh, {.mode = WEIGHTMESH_OVERLAP, .compute_ms = 50}));
+  const Pace pace{.mode = WEIGHTMESH_OVERLAP, .compute_ms = 50};
+  ExpectWholeSnapshots(TrainAll(mesh, pace), pace);
+}
+
+TEST(MiniRace, InAsyncNothingIsTornOrTooOld) {
+  MiniMesh mesh(kReplicas);
+  const Pace pace{.mode = WEIGHTMESH_ASYNC, .compute_ms = 15, .staleness_rounds_max = 5};
+  const std::vector<Trained> all = TrainAll(mesh, pace);
+  ExpectWholeSnapshots(all, pace);
+  uint64_t older = 0;
+  for (const Trained& trained : all) {
+    for (const MarkRecord& record : trained.marks.records()) {
+      older += !IsOfARoundThatWillDo(record, all[record.replica].step_of_round, false, 0);
+    }
+  }
+  EXPECT_GT(older, 0u) << "nothing was of another round: that tests overlap";
 }
 
 TEST(MiniRace, WhatIsSpoiledIsCountedAndNeverMixed) {
   MiniMesh mesh(kReplicas,
                 {{.seed = 1, .corrupt = {.rate = 0.1}}, {.seed = 2, .tear = {.rate = 0.1}}});
-  const std::vector<Trained> all = TrainAll(mesh, {.mode = WEIGHTMESH_LOCKSTEP});
-  ExpectWholeSnapshots(all);
+  const Pace pace{.mode = WEIGHTMESH_LOCKSTEP};
+  const std::vector<Trained> all = TrainAll(mesh, pace);
+  ExpectWholeSnapshots(all, pace);
   for (int k = 0; k < kReplicas; ++k) {
     const FaultCounts faults = mesh.faults(k);
     EXPECT_EQ(all[k].pulls[WEIGHTMESH_CORRUPT], faults.corrupted + faults.torn) << "replica " << k;
@@ -174,12 +197,15 @@ TEST(MiniRace, WhateverFailsEveryPullEndsOnce) {
     faults[k].stop_pull = faults[k].stop_send = {.rate = 0.005};
     faults[k].delay_ms_max = 2;
   }
-  for (const Pace& pace :
-       {Pace{.mode = WEIGHTMESH_LOCKSTEP, .deadline_ms = 200, .compute_ms = 5},
-        Pace{.mode = WEIGHTMESH_OVERLAP, .deadline_ms = 200, .compute_ms = 50}}) {
-    SCOPED_TRACE(pace.mode == WEIGHTMESH_LOCKSTEP ? "lockstep" : "overlap");
+  for (const Pace& pace : {Pace{.mode = WEIGHTMESH_LOCKSTEP, .deadline_ms = 200, .compute_ms = 5},
+                           Pace{.mode = WEIGHTMESH_OVERLAP, .deadline_ms = 200, .compute_ms = 50},
+                           Pace{.mode = WEIGHTMESH_ASYNC,
+                           .deadline_ms = 200,
+                           .compute_ms = 20,
+                           .staleness_rounds_max = 8}}) {
+    SCOPED_TRACE("weightmesh_mode " + std::to_string(pace.mode));
     MiniMesh mesh(kReplicas, faults);
-    ExpectWholeSnapshots(TrainAll(mesh, pace));
+    ExpectWholeSnapshots(TrainAll(mesh, pace), pace);
   }
 }
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -22,6 +23,20 @@ struct MarkRecord {
   uint32_t replica;  // whose mark it bears
   uint64_t step;     // of that replica, modulo kMarkSteps
 };
+
+// Whether the marked snapshot is of a round that will do for the one that was mixed: that round
+// itself; in async also any newer one, and any at most `staleness_rounds_max` older.
+// `step_of_round`: by round that its replica published.
+inline bool IsOfARoundThatWillDo(const MarkRecord& record,
+                                 const std::map<uint64_t, uint64_t>& step_of_round, bool async,
+                                 uint64_t staleness_rounds_max) {
+  const uint64_t oldest = record.round - std::min(record.round, async ? staleness_rounds_max : 0);
+  for (auto row = step_of_round.lower_bound(oldest); row != step_of_round.end(); ++row) {
+    if (!async && row->first != record.round) return false;
+    if (row->second % kMarkSteps == record.step) return true;
+  }
+  return false;
+}
 
 class MarkedModel {
  public:
