@@ -41,9 +41,9 @@ constexpr SlotState SlotWordState(uint64_t word) { return static_cast<SlotState>
 enum class CommandKind : uint32_t {
   kPublish = 1,   // `round` is readable in `slot`
   kSkip = 2,      // nothing is published in `round`: no slot came free in time
-  kCollect = 3,   // freeze `round`; overlap: after overlap_grace for transfers under way
-  kCaughtUp = 5,  // a replica that joins: the collects so far gave all segments
+  kCollect = 3,   // freeze `round`; overlap, async: after overlap_grace for transfers under way
   kMixed = 4,     // `round` is mixed: the MixedSegment table is valid, the inbox is free again
+  kCaughtUp = 5,  // a replica that joins: the collects so far gave all segments
 };
 
 struct Command {

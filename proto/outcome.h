@@ -8,7 +8,7 @@ namespace weightmesh {
 enum class Outcome : uint32_t {
   kNone = 0,       // no pull was due (alone in the view), or it has not ended yet
   kArrived = 1,    // whole, verified and mixed
-  kLate = 2,       // not there at the deadline (lockstep) or within overlap_grace (overlap)
+  kLate = 2,       // not there at the deadline (lockstep) or within overlap_grace (overlap, async)
   kGone = 3,       // the source had recycled that round's slot
   kSkipped = 4,    // the source published nothing in that round
   kBusy = 5,       // a limit was reached, the source's or this daemon's own

@@ -27,9 +27,9 @@ enum class FrameType : uint16_t {
 enum class Verdict : uint32_t {
   kData = 1,     // the segment comes with this frame
   kQueued = 2,   // leased; it comes after other transfers to the same peer
-  kWaiting = 3,  // not published yet; `round` is the newest round the source has published
-  kGone = 4,     // that round's slot was recycled
-  kSkipped = 5,  // the source published nothing in that round
+  kWaiting = 3,  // nothing that will do yet; `round` is the newest that the source has published
+  kGone = 4,     // that round's slot was recycled; not in mode async
+  kSkipped = 5,  // the source published nothing in that round; not in mode async
   kBusy = 6,     // a limit of the source was reached
   kDead = 7,     // no such live replica here
 };
@@ -49,7 +49,7 @@ struct PullRequestFrame {
   uint64_t source_low;
   uint64_t reader_high;  // replica_id that asks
   uint64_t reader_low;
-  uint64_t round;         // the round wanted, >= 1
+  uint64_t round;         // the round wanted, >= 1; mode async: or another that will do
   uint64_t oldest_round;  // 0: only `round`; else the newest from this one on will do
   uint64_t newest_round;  // newest round that the sender knows to be published in this run
   uint32_t segment;

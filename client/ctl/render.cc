@@ -95,6 +95,13 @@ std::string RenderLinks(const v1::LinkList& links) {
   return table.ToText();
 }
 
+// With the limit, where the mode has one: "async 8".
+std::string ModeText(const v1::RunConfig& config) {
+  const std::string word = EnumWord(v1::Mode_Name(config.mode()), "MODE_");
+  return config.mode() == v1::MODE_ASYNC ? absl::StrCat(word, " ", config.staleness_rounds_max())
+                                         : word;
+}
+
 std::string RenderRuns(const v1::RunList& runs) {
   Table table({{"RUN"},
                {"STATE"},
@@ -115,8 +122,7 @@ std::string RenderRuns(const v1::RunList& runs) {
     table.AddRow({run.run_id(), RunStateWord(run), absl::StrCat(run.newest_round()),
                   absl::StrCat(run.replicas()), absl::StrCat(run.live_replicas()),
                   absl::StrCat(run.local_replicas()),
-                  EnumWord(v1::Schedule_Name(config.schedule()), "SCHEDULE_"),
-                  EnumWord(v1::Mode_Name(config.mode()), "MODE_"),
+                  EnumWord(v1::Schedule_Name(config.schedule()), "SCHEDULE_"), ModeText(config),
                   EnumWord(v1::WireFormat_Name(config.wire()), "WIRE_FORMAT_"),
                   FormatNumber(config.alpha()),
                   FormatMicroseconds(1e3 * static_cast<double>(config.round_deadline_ms())),

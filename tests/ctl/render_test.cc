@@ -99,12 +99,14 @@ TEST(Render, Runs) {
   waiting.started = false;
   waiting.replicas = 2;
   waiting.founding.config.schedule = ScheduleKind::kHashCycle;
+  waiting.founding.config.mode = Mode::kAsync;
+  waiting.founding.config.staleness_rounds_max = 8;
   EXPECT_EQ(RenderRuns(ToProto(std::vector<RunSnapshot>{testing::SampleRun(), waiting})),
             "RUN      STATE            ROUND  REPLICAS  LIVE  HERE  SCHEDULE     MODE     WIRE  "
             "ALPHA  DEADLINE  PARAMETERS  SEGMENTS  SEED\n"
             "letters  started            101         4     3     1  derangement  overlap  bf16   "
             "0.25    1.50 s       12000         2    17\n"
-            "faces    waiting: 2 of 4    101         2     3     1  hash_cycle   overlap  bf16   "
+            "faces    waiting: 2 of 4    101         2     3     1  hash_cycle   async 8  bf16   "
             "0.25    1.50 s       12000         2    17\n");
 }
 

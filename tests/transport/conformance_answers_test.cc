@@ -98,6 +98,33 @@ TEST_P(TransportConformance, DataThatDoesNotFitItsRequestFailsThePull) {
   EXPECT_EQ(reader.WaitForEnd(pull), PullEnd::kLanded) << "the link is as it was";
 }
 
+// Mode async: a range of rounds will do, and nothing beyond either end of it.
+TEST_P(TransportConformance, DataOfAnAcceptedRoundLandsAndOfNoOther) {
+  TransportNode reader(1, NewTransport());
+  TransportNode source(2, NewTransport());
+  Link(reader, source);
+  reader.AcceptRounds(2, 20);
+  const struct {
+    uint64_t round;
+    bool fits;
+  } kCases[] = {{9, true},   {8, false}, {11, true},           {31, true},
+                {32, false}, {0, false}, {~uint64_t{0}, false}};
+  size_t nth = 0;
+  size_t refused = 0;
+  for (const auto& [round, fits] : kCases) {
+    SCOPED_TRACE(round);
+    const auto landing = reader.Allocate(1000);
+    const RequestId pull = reader.Pull(source, landing, 3);  // of round 11
+    PullRequest asked = source.WaitForRequest(nth++);
+    asked.round = Round{round};
+    source.Send(asked, source.AllocatePattern(1000, 1));
+    EXPECT_EQ(reader.WaitForEnd(pull), fits ? PullEnd::kLanded : PullEnd::kFailed);
+    EXPECT_EQ(IsUntouched(landing), !fits);
+    refused += !fits;
+    EXPECT_EQ(reader.transport().frames_refused(), refused);
+  }
+}
+
 TEST_P(TransportConformance, AVerdictThatDoesNotFitItsRequestIsNotHeard) {
   TransportNode reader(1, NewTransport());
   TransportNode source(2, NewTransport());

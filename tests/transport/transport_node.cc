@@ -136,6 +136,8 @@ RequestId TransportNode::PullFrom(NodeId peer, absl::Span<std::byte> landing, ui
   request.segment = SegmentId{segment};
   request.remaining_ms = 5000;
   request.newest_round = Round{12};
+  request.rounds_behind_max = rounds_behind_max_;
+  request.rounds_ahead_max = rounds_ahead_max_;
   transport_->Pull(request, landing);
   return request.request_id;
 }

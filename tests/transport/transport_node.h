@@ -73,6 +73,12 @@ class TransportNode {
   // The same, filled with bytes that depend on `seed` and position.
   absl::Span<std::byte> AllocatePattern(size_t bytes, uint64_t seed);
 
+  // How far from the round of a pull that is asked for from now on its data's may be; 0 and 0
+  // before.
+  void AcceptRounds(uint64_t behind_max, uint64_t ahead_max) {
+    rounds_behind_max_ = behind_max;
+    rounds_ahead_max_ = ahead_max;
+  }
   // Asks `peer` for a segment; ids count up from 1.
   RequestId Pull(const TransportNode& peer, absl::Span<std::byte> landing, uint32_t segment = 0);
   RequestId PullFrom(NodeId peer, absl::Span<std::byte> landing, uint32_t segment = 0);
@@ -97,6 +103,8 @@ class TransportNode {
   size_t used_ = 0;
   std::vector<absl::Span<std::byte>> guards_;
   uint64_t last_request_ = 0;
+  uint64_t rounds_behind_max_ = 0;
+  uint64_t rounds_ahead_max_ = 0;
   uint64_t last_send_ = 0;
 };
 
