@@ -39,7 +39,6 @@ struct PullAnswer {
 
 // Whether data of `round` is what `request` asked for.
 inline bool Accepts(const PullRequest& request, Round round) {
-  if (round == kNoRound) return false;
   if (request.oldest_round != kNoRound) return round >= request.oldest_round;
   return round <= request.round ? Value(request.round) - Value(round) <= request.rounds_behind_max
                                 : Value(round) - Value(request.round) <= request.rounds_ahead_max;

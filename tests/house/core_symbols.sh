@@ -21,7 +21,8 @@ allowed='^(_Z(T[VISTh]|GV)?N?[VK]?[RO]?(St|S[absiod]|4absl|9__gnu_cxx|10__cxxabi
 allowed+='|_Z(nw|na|dl|da)[mP]'
 # What the compiler calls by itself; C on memory, strings and numbers.
 allowed+='|__(cxa|gxx|stack_chk|assert|dso)_[a-z0-9_]+$|__u?(div|mod)ti3$|_Unwind_[A-Za-z]+$'
-allowed+='|_GLOBAL_OFFSET_TABLE_$|__tls_get_addr$|__errno_location$|abort$|free$|malloc$'
+allowed+='|_GLOBAL_OFFSET_TABLE_$|__tls_get_addr$|__libc_single_threaded$|__errno_location$'
+allowed+='|abort$|free$|malloc$'
 allowed+='|(mem|str)[a-z0-9_]+$|bcmp$|__(mem|str)[a-z]+_chk$'
 allowed+='|(ceil|floor|round|l?lround|fma|fmod|sqrt|log|log2|exp|pow)f?$)'
 foreign=$(grep -vE "$allowed" <<<"$outside" || true)
