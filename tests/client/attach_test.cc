@@ -312,7 +312,7 @@ TEST_F(AttachTest, AnArenaOfAnotherLayoutIsRefused) {
       [](attach::AttachReply* reply, control_page::ControlPage*) { reply->arena_bytes += 4096; },
       [](attach::AttachReply* reply, control_page::ControlPage*) { reply->control_bytes += 1; },
       [](attach::AttachReply*, control_page::ControlPage* page) { page->magic = 0; },
-      [](attach::AttachReply*, control_page::ControlPage* page) { page->version = 2; },
+      [](attach::AttachReply*, control_page::ControlPage* page) { page->version += 1; },
       [](attach::AttachReply*, control_page::ControlPage* page) { page->segments = 17; },
       [](attach::AttachReply*, control_page::ControlPage* page) { page->slots = 4; },
   };

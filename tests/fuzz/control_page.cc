@@ -103,6 +103,8 @@ class HostileTrainer {
       Check(skipped->round);
     } else if (const auto* collect = std::get_if<CollectRequested>(&event)) {
       Check(collect->round);
+    } else if (std::holds_alternative<CaughtUp>(event)) {
+      // Says nothing but whose.
     } else if (const auto* mixed = std::get_if<Mixed>(&event)) {
       Check(mixed->round);
       Check(*mixed);

@@ -84,7 +84,7 @@ TEST_F(UcxFramesTest, RefusesFramesOfAnotherSizeOrKind) {
   wrong.header.magic ^= 1;
   Refused(FrameType::kPullRequest, Bytes(wrong));
   wrong = request;
-  wrong.header.version = 2;
+  wrong.header.version += 1;
   Refused(FrameType::kPullRequest, Bytes(wrong));
   wrong = request;
   wrong.header.type = static_cast<uint16_t>(FrameType::kPullCancel);
