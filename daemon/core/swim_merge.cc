@@ -27,6 +27,7 @@ void Swim::TakeIn(absl::Time now, const Message& message, SwimActions* actions) 
     }
     return;
   }
+  const bool is_alone = living() == 1;
   // Who speaks, lives: with the incarnation that it says it has, and no other process of it does.
   MemberUpdate speaker;
   speaker.node = message.from;
@@ -48,6 +49,11 @@ void Swim::TakeIn(absl::Time now, const Message& message, SwimActions* actions) 
       update.accusers = {from};
     }
     Merge(now, std::move(update), from, /*first_hand=*/false, actions);
+  }
+  // All that a newcomer learns is old to those it learns it from; only it is new to them.
+  if (is_alone && message.whole) {
+    queue_.Clear();
+    queue_.Push(self_);
   }
   RepairTick(now, message, actions);
 }

@@ -11,10 +11,13 @@ namespace {
 // of half the detection target is survived, with time left to refute.
 constexpr double kProbeTimeoutShare = 0.5;
 constexpr double kGossipShare = 0.25;
-constexpr double kPushPullShare = 30;
-constexpr double kSuspicionMult = 1.8;
-constexpr double kSuspicionFloorShare = 3.5;
+constexpr double kPushPullShare = 40;
+constexpr double kSuspicionMult = 2.6;
+constexpr double kSuspicionFloorShare = 5;
 constexpr double kSuspicionMaxMult = 2.5;
+
+// Of the detection target; the rest is for what a busy machine and network add.
+constexpr double kExpectedShare = 0.9;
 
 constexpr size_t kPushPullNodes = 32;  // memberlist's pushPullScaleThreshold
 
@@ -36,8 +39,9 @@ SwimOptions OptionsFor(absl::Duration detection_target) {
   const absl::Duration unit = absl::Seconds(1);
   const double intervals =
       absl::FDivDuration(ExpectedDetection(Shaped(unit), kDetectionTargetNodes), unit);
-  return Shaped(std::max(kProbeIntervalMin,
-                         absl::Trunc(detection_target / intervals, absl::Milliseconds(1))));
+  return Shaped(
+      std::max(kProbeIntervalMin,
+               absl::Trunc(kExpectedShare * detection_target / intervals, absl::Milliseconds(1))));
 }
 
 SwimOptions WithoutLifeguard(SwimOptions options) {

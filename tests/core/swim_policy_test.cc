@@ -144,7 +144,8 @@ TEST(SwimPolicy, OptionsFollowFromTheDetectionTarget) {
     const SwimOptions options = OptionsFor(target);
     const double expected =
         absl::ToDoubleSeconds(ExpectedDetection(options, kDetectionTargetNodes));
-    EXPECT_NEAR(expected, absl::ToDoubleSeconds(target), 0.02 * absl::ToDoubleSeconds(target));
+    EXPECT_NEAR(expected, 0.9 * absl::ToDoubleSeconds(target),
+                0.02 * absl::ToDoubleSeconds(target));
     EXPECT_LT(options.probe_timeout, options.probe_interval);
     EXPECT_LT(options.gossip_interval, options.probe_interval);
     EXPECT_GE(SuspicionMin(options, 2), target / 2) << "a pause of half the target is survived";

@@ -1,0 +1,189 @@
+// How soon a death is known, how often it is declared wrongly, what that costs, and that views
+// converge: the failure detector in virtual time.
+//
+// WEIGHTMESH_SWIM_NODES=1024,4096 adds meshes of those sizes; WEIGHTMESH_SWIM_MINUTES lengthens the
+// count of false deaths; WEIGHTMESH_SIM_SEED sets the seed.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <numeric>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "tests/sim/swim_world.h"
+
+namespace weightmesh::sim {
+namespace {
+
+using swim::NoticeKind;
+
+uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  uint64_t value = 0;
+  return text != nullptr && absl::SimpleAtoi(text, &value) ? value : otherwise;
+}
+
+uint64_t Seed() { return FromEnvironment("WEIGHTMESH_SIM_SEED", 1); }
+
+double Quantile(std::vector<double> values, double q) {
+  std::sort(values.begin(), values.end());
+  return values.empty() ? 0
+                        : values[static_cast<size_t>(q * static_cast<double>(values.size() - 1))];
+}
+
+struct Detection {
+  std::vector<double> seconds;  // of every observer of every crash
+  size_t undetected = 0;
+  double bytes_per_node_second = 0;
+};
+
+// Crashes one node after the other, each followed by a restart once the others know.
+Detection Detect(SwimWorldOptions options, size_t crashes) {
+  SwimWorld world(options);
+  world.Run(absl::Seconds(5));
+  world.TakeBytes();
+  const absl::Time begin = world.now();
+  Detection detection;
+  for (size_t crash = 0; crash < crashes; ++crash) {
+    const size_t victim = 1 + world.rng().Below(options.nodes - 1);
+    world.Run(options.swim.probe_interval * world.rng().Unit());
+    world.ForgetSightings();
+    const absl::Time crashed_at = world.now();
+    world.Crash(victim);
+    world.Run(absl::Seconds(20));
+    std::vector<char> knows(options.nodes, 0);
+    for (const SwimSighting& sighting : world.sightings()) {
+      if (sighting.kind != NoticeKind::kDied || sighting.subject != victim) continue;
+      if (std::exchange(knows[sighting.observer], 1)) continue;
+      detection.seconds.push_back(absl::ToDoubleSeconds(sighting.at - crashed_at));
+    }
+    detection.undetected +=
+        options.nodes - 1 - static_cast<size_t>(std::count(knows.begin(), knows.end(), 1));
+    world.Start(victim);
+    EXPECT_TRUE(world.RunUntilAgreed(absl::Seconds(20))) << "seed " << options.seed;
+  }
+  detection.bytes_per_node_second = static_cast<double>(world.TakeBytes()) /
+                                    static_cast<double>(options.nodes) /
+                                    absl::ToDoubleSeconds(world.now() - begin);
+  EXPECT_EQ(world.false_deaths(), 0u) << "seed " << options.seed;
+  return detection;
+}
+
+struct DetectionBar {
+  size_t nodes;
+  size_t crashes;
+  double median_s;
+  double p99_s;
+  double bytes_per_s;
+};
+
+void CheckDetection(const DetectionBar& bar) {
+  SwimWorldOptions options;
+  options.nodes = bar.nodes;
+  options.seed = Seed();
+  const Detection detection = Detect(options, bar.crashes);
+  const double median = Quantile(detection.seconds, 0.5);
+  const double p99 = Quantile(detection.seconds, 0.99);
+  std::printf(
+      "n = %zu: %zu crashes known after %.2f s (median, computed %.2f; bar %.0f), %.2f s "
+      "(99th percentile; bar %.0f), %.2f s (last); %.2f kB/s per node with them\n",
+      bar.nodes, bar.crashes, median,
+      absl::ToDoubleSeconds(swim::ExpectedDetection(options.swim, bar.nodes)), bar.median_s, p99,
+      bar.p99_s, Quantile(detection.seconds, 1), detection.bytes_per_node_second / 1e3);
+  EXPECT_EQ(detection.undetected, 0u);
+  EXPECT_LE(median, bar.median_s);
+  EXPECT_LE(p99, bar.p99_s);
+  EXPECT_LE(detection.bytes_per_node_second, bar.bytes_per_s);
+  EXPECT_GE(median, absl::ToDoubleSeconds(swim::SuspicionMin(options.swim, bar.nodes)));
+}
+
+TEST(SwimSim, DeathIsKnownInTimeAmong8) { CheckDetection({8, 60, 3, 5, 10e3}); }
+TEST(SwimSim, DeathIsKnownInTimeAmong64) { CheckDetection({64, 30, 3, 5, 10e3}); }
+TEST(SwimSim, DeathIsKnownInTimeAmongMany) {
+  const char* sizes = std::getenv("WEIGHTMESH_SWIM_NODES");
+  if (sizes == nullptr) GTEST_SKIP() << "set WEIGHTMESH_SWIM_NODES, for example to 1024";
+  for (absl::string_view text : absl::StrSplit(sizes, ',')) {
+    uint64_t nodes = 0;
+    ASSERT_TRUE(absl::SimpleAtoi(text, &nodes)) << text;
+    CheckDetection({nodes, 10, 6, 9, 20e3});
+  }
+}
+
+TEST(SwimSim, AQuietMeshSaysLittle) {
+  SwimWorldOptions options;
+  options.nodes = 64;
+  options.seed = Seed();
+  SwimWorld world(options);
+  world.Run(absl::Seconds(10));
+  world.TakeBytes();
+  world.Run(absl::Seconds(30));
+  const double bytes = static_cast<double>(world.TakeBytes()) / 64 / 30;
+  std::printf("n = 64, nothing happens: %.2f kB/s per node, sent and received\n", bytes / 1e3);
+  EXPECT_LE(bytes, 5e3);
+}
+
+struct Pauses {
+  size_t nodes;
+  size_t at_once;  // nodes that are paused on and off
+  absl::Duration pause;
+  absl::Duration between_max;
+};
+
+// Two pauses closer together would be one longer one.
+constexpr absl::Duration kRunsBetween = absl::Seconds(1);
+
+// Victims in an hour of the whole mesh.
+double FalseDeathsPerHour(const Pauses& pauses, const swim::SwimOptions& swim,
+                          absl::Duration time) {
+  SwimWorldOptions options;
+  options.nodes = pauses.nodes;
+  options.seed = Seed();
+  options.swim = swim;
+  SwimWorld world(options);
+  world.Run(absl::Seconds(5));
+  // Each of them pauses again and again, and another takes its turn.
+  const absl::Time end = world.now() + time;
+  std::vector<absl::Time> resumed(pauses.nodes, absl::InfinitePast());
+  std::function<void()> pause = [&] {
+    size_t node = world.rng().Below(pauses.nodes);
+    while (world.now() < resumed[node] + kRunsBetween) node = (node + 1) % pauses.nodes;
+    resumed[node] = world.now() + pauses.pause;
+    world.Pause(node, pauses.pause);
+    const absl::Duration next = pauses.pause + pauses.between_max * world.rng().Unit();
+    if (world.now() + next < end) world.At(next, pause);
+  };
+  for (size_t k = 0; k < pauses.at_once; ++k) world.At(pauses.pause * world.rng().Unit(), pause);
+  world.Run(time);
+  const size_t victims = world.false_victims();
+  world.Run(pauses.pause);
+  EXPECT_TRUE(world.RunUntilAgreed(absl::Seconds(30))) << "seed " << options.seed;
+  return static_cast<double>(victims) / (absl::ToDoubleSeconds(time) / 3600);
+}
+
+TEST(SwimSim, FalseDeathsUnderPauses) {
+  const absl::Duration time = absl::Minutes(FromEnvironment("WEIGHTMESH_SWIM_MINUTES", 4));
+  const swim::SwimOptions with = swim::OptionsFor(swim::kDetectionTargetDefault);
+  const swim::SwimOptions without = swim::WithoutLifeguard(with);
+  const Pauses table[] = {
+      {8, 1, absl::Seconds(1.5), absl::Seconds(1)},  {8, 3, absl::Seconds(1.5), absl::Seconds(1)},
+      {64, 1, absl::Seconds(1.5), absl::Seconds(1)}, {64, 16, absl::Seconds(1.5), absl::Seconds(1)},
+      {64, 4, absl::Seconds(3), absl::Seconds(1)},
+  };
+  for (const Pauses& pauses : table) {
+    const double good = FalseDeathsPerHour(pauses, with, time);
+    const double plain = FalseDeathsPerHour(pauses, without, time);
+    std::printf(
+        "n = %zu, %zu paused at once for %.1f s: %.0f false deaths an hour, %.0f without "
+        "Lifeguard's refinements\n",
+        pauses.nodes, pauses.at_once, absl::ToDoubleSeconds(pauses.pause), good, plain);
+    EXPECT_LE(good, plain);
+    if (pauses.pause <= absl::Seconds(1.5)) {
+      EXPECT_EQ(good, 0) << "seed " << Seed();
+    }
+  }
+}
+
+}  // namespace
+}  // namespace weightmesh::sim
