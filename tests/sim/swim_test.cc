@@ -185,5 +185,183 @@ TEST(SwimSim, FalseDeathsUnderPauses) {
   }
 }
 
+// --- views converge ---
+
+SwimWorldOptions Mesh(size_t nodes) {
+  SwimWorldOptions options;
+  options.nodes = nodes;
+  options.seed = Seed();
+  return options;
+}
+
+TEST(SwimSim, AllWhoStartAtOnceMeet) {
+  for (size_t nodes : {1, 2, 3, 8, 64}) {
+    SwimWorldOptions options = Mesh(nodes);
+    options.acquainted = false;
+    SwimWorld world(options);
+    EXPECT_TRUE(world.RunUntilAgreed(absl::Seconds(10))) << nodes << " nodes";
+    std::printf("n = %zu start at once and meet at one seed: one view after %.1f s\n", nodes,
+                absl::ToDoubleSeconds(world.now() - absl::UnixEpoch()));
+  }
+}
+
+TEST(SwimSim, AWaveOfJoins) {
+  const size_t present = FromEnvironment("WEIGHTMESH_SWIM_PRESENT", 90);
+  const size_t joiners = FromEnvironment("WEIGHTMESH_SWIM_JOINERS", 20);
+  SwimWorld world(Mesh(present + joiners));
+  for (size_t k = present; k < present + joiners; ++k) world.Crash(k);
+  world.Run(absl::Minutes(11));  // they are forgotten
+  world.TakeBytes();
+  const absl::Time begin = world.now();
+  for (size_t k = present; k < present + joiners; ++k) world.Start(k);
+  EXPECT_TRUE(world.RunUntilAgreed(absl::Seconds(10)));
+  const double seconds = absl::ToDoubleSeconds(world.now() - begin);
+  std::printf(
+      "%zu join %zu at once: one view after %.1f s (bar 10), %.1f kB/s per node, largest "
+      "message %.0f kB\n",
+      joiners, present, seconds,
+      static_cast<double>(world.TakeBytes()) / 1e3 / seconds /
+          static_cast<double>(present + joiners),
+      static_cast<double>(world.largest_message()) / 1e3);
+  EXPECT_EQ(world.false_deaths(), 0u);
+}
+
+TEST(SwimSim, HalvesMeetAgain) {
+  for (size_t nodes : {2, 8, 64}) {
+    SwimWorld world(Mesh(nodes));
+    world.Run(absl::Seconds(5));
+    world.Part(nodes / 2);
+    world.Run(absl::Seconds(60));
+    EXPECT_EQ(world.detector(0)->living(), nodes / 2);
+    world.Heal();
+    world.ForgetSightings();
+    const absl::Time healed_at = world.now();
+    EXPECT_TRUE(world.RunUntilAgreed(absl::Seconds(30))) << nodes << " nodes";
+    // Within its own half nobody may die by what the other half says.
+    size_t wrong = 0;
+    for (const SwimSighting& sighting : world.sightings()) {
+      const bool same_half = (sighting.observer < nodes / 2) == (sighting.subject < nodes / 2);
+      if (sighting.kind == NoticeKind::kDied && same_half) ++wrong;
+    }
+    std::printf("n = %zu parted for 60 s: one view %.1f s after the heal, %zu deaths by hearsay\n",
+                nodes, absl::ToDoubleSeconds(world.now() - healed_at), wrong);
+    EXPECT_EQ(wrong, 0u);
+  }
+}
+
+TEST(SwimSim, ARestartedNodeIsKnownByItsNewProcess) {
+  SwimWorld world(Mesh(16));
+  world.Run(absl::Seconds(5));
+  for (int round = 0; round < 5; ++round) {
+    const size_t node = 1 + world.rng().Below(15);
+    world.Crash(node);
+    world.Run(absl::Seconds(round));  // before, while and after it is held for dead
+    world.Start(node);
+    EXPECT_TRUE(world.RunUntilAgreed(absl::Seconds(10))) << "after " << round << " s";
+    const SessionId session = world.detector(node)->self().info.session;
+    for (size_t k = 0; k < 16; ++k) {
+      EXPECT_EQ(world.detector(k)->Find(world.detector(node)->self().info.node_id)->info.session,
+                session);
+    }
+  }
+  EXPECT_EQ(world.false_deaths(), 0u);
+}
+
+TEST(SwimSim, WhoLeavesIsGoneAtOnceAndNobodySuspectsIt) {
+  SwimWorld world(Mesh(64));
+  world.Run(absl::Seconds(5));
+  world.ForgetSightings();
+  const absl::Time left_at = world.now();
+  world.Leave(9);
+  world.Run(absl::Seconds(10));
+  double last = 0;
+  size_t heard = 0;
+  for (const SwimSighting& sighting : world.sightings()) {
+    EXPECT_NE(sighting.kind, NoticeKind::kSuspected);
+    if (sighting.kind != NoticeKind::kLeft) continue;
+    ++heard;
+    last = std::max(last, absl::ToDoubleSeconds(sighting.at - left_at));
+  }
+  std::printf("n = 64, a leave is known to all after %.2f s\n", last);
+  EXPECT_EQ(heard, 63u);
+  EXPECT_LE(last, 1);
+}
+
+TEST(SwimSim, LossAndOneWayLossKillNobody) {
+  SwimWorldOptions options = Mesh(64);
+  options.loss = 0.05;
+  SwimWorld world(options);
+  world.Run(absl::Minutes(3));
+  std::printf("n = 64, 5 %% of messages lost: %zu false deaths in 3 minutes\n",
+              world.false_victims());
+  EXPECT_EQ(world.false_victims(), 0u);
+  // Node 1 is not heard by node 2, nor by node 3: others carry its answers.
+  world.BlockOneWay(1, 2);
+  world.BlockOneWay(1, 3);
+  world.BlockOneWay(4, 1);
+  world.Run(absl::Minutes(2));
+  EXPECT_EQ(world.false_victims(), 0u);
+}
+
+// The dead stay dead: while others come, go and stand still, and after they are forgotten.
+TEST(SwimSim, NobodyDeadIsResurrected) {
+  SwimWorldOptions options = Mesh(32);
+  options.swim.dead_kept = absl::Seconds(40);
+  options.loss = 0.02;
+  SwimWorld world(options);
+  world.Run(absl::Seconds(5));
+  world.Crash(7);
+  world.Crash(8);
+  world.Pause(5, absl::Seconds(3));  // it still holds them for alive when it wakes
+  world.Run(absl::Seconds(15));
+  world.ForgetSightings();
+  for (int second = 0; second < 120; ++second) {
+    const size_t node = 10 + world.rng().Below(20);
+    if (!world.IsRunning(node)) {
+      world.Start(node);
+    } else if (world.rng().Below(4) == 0) {
+      world.Crash(node);
+    } else {
+      world.Pause(node, absl::Seconds(1.5));
+    }
+    if (second == 30) world.Part(16);
+    if (second == 45) world.Heal();
+    world.Run(absl::Seconds(1));
+  }
+  for (const SwimSighting& sighting : world.sightings()) {
+    if (sighting.subject != 7 && sighting.subject != 8) continue;
+    EXPECT_NE(sighting.kind, NoticeKind::kReturned) << "seed " << options.seed;
+    EXPECT_NE(sighting.kind, NoticeKind::kJoined) << "seed " << options.seed;
+  }
+  for (size_t k = 10; k < 30; ++k) {
+    if (!world.IsRunning(k)) world.Start(k);
+  }
+  EXPECT_TRUE(world.RunUntilAgreed(absl::Seconds(60))) << "seed " << options.seed;
+  EXPECT_EQ(world.detector(0)->Find(NodeId{7, 8}), nullptr) << "forgotten";
+}
+
+TEST(SwimSim, TheSameSeedTwiceGivesTheSameTrace) {
+  const auto trace = [](uint64_t seed) {
+    SwimWorldOptions options = Mesh(16);
+    options.seed = seed;
+    options.loss = 0.05;
+    SwimWorld world(options);
+    for (int k = 0; k < 20; ++k) {
+      const size_t node = 1 + world.rng().Below(15);
+      if (!world.IsRunning(node)) {
+        world.Start(node);
+      } else if (k % 2 == 0) {
+        world.Crash(node);
+      } else {
+        world.Pause(node, absl::Seconds(3));
+      }
+      world.Run(absl::Seconds(2));
+    }
+    return world.trace();
+  };
+  EXPECT_EQ(trace(5), trace(5));
+  EXPECT_NE(trace(5), trace(6));
+}
+
 }  // namespace
 }  // namespace weightmesh::sim
