@@ -101,6 +101,12 @@ class Swim {
     bool excused = false;  // this node stood still meanwhile
   };
 
+  // A probe of this node's for another.
+  struct Relay {
+    CallId call{};
+    NodeId target;
+  };
+
   // swim.cc
   void Observe(absl::Time now);
   void Schedule(absl::Time now);
@@ -136,6 +142,7 @@ class Swim {
   void ProbeTick(absl::Time now, SwimActions* actions);
   void StartProbe(absl::Time now, const Member& member, SwimActions* actions);
   void AskOthers(absl::Time now, ProbeId id, OpenProbe* probe, SwimActions* actions);
+  void EndRelay(ProbeId id, NodeId answered_by, SwimActions* actions);
   void Succeed(ProbeId id);
   void Fail(absl::Time now, ProbeId id, SwimActions* actions);
 
@@ -149,7 +156,7 @@ class Swim {
   std::map<NodeId, Suspicion> suspicions_;
   std::map<ProbeId, OpenProbe> probes_;
   std::map<NodeId, ProbeId> probe_of_;  // the open probe of a node
-  std::map<ProbeId, CallId> relays_;
+  std::map<ProbeId, Relay> relays_;
   uint64_t last_probe_ = 0;
   bool told_of_self_ = false;
   uint64_t updates_refused_ = 0;

@@ -35,11 +35,7 @@ void Swim::StartProbe(absl::Time now, const Member& member, SwimActions* actions
 void Swim::ProbeAnswered(absl::Time now, ProbeId id, const Message& answer, SwimActions* actions) {
   Observe(now);
   TakeInAnswer(now, answer, actions);
-  const auto relay = relays_.find(id);
-  if (relay != relays_.end()) {
-    actions->push_back(AnswerIndirectProbe{relay->second, /*ack=*/true, Header()});
-    relays_.erase(relay);
-  }
+  EndRelay(id, answer.from.node_id, actions);
   const auto found = probes_.find(id);
   if (found != probes_.end()) {
     // Where the node was, another one may answer.
@@ -54,14 +50,18 @@ void Swim::ProbeAnswered(absl::Time now, ProbeId id, const Message& answer, Swim
 
 void Swim::ProbeFailed(absl::Time now, ProbeId id, SwimActions* actions) {
   Observe(now);
-  const auto relay = relays_.find(id);
-  if (relay != relays_.end()) {
-    actions->push_back(AnswerIndirectProbe{relay->second, /*ack=*/false, Header()});
-    relays_.erase(relay);
-  }
+  EndRelay(id, NodeId{}, actions);
   const auto found = probes_.find(id);
   if (found != probes_.end()) AskOthers(now, id, &found->second, actions);
   Schedule(now);
+}
+
+void Swim::EndRelay(ProbeId id, NodeId answered_by, SwimActions* actions) {
+  const auto found = relays_.find(id);
+  if (found == relays_.end()) return;
+  const Relay relay = found->second;
+  relays_.erase(found);
+  actions->push_back(AnswerIndirectProbe{relay.call, answered_by == relay.target, Header()});
 }
 
 void Swim::AskOthers(absl::Time now, ProbeId id, OpenProbe* probe, SwimActions* actions) {
@@ -95,7 +95,7 @@ void Swim::IndirectProbeAsked(absl::Time now, CallId call, const NodeInfo& targe
     return Schedule(now);
   }
   const ProbeId id{++last_probe_};
-  relays_.emplace(id, call);
+  relays_.emplace(id, Relay{call, target.node_id});
   const absl::Duration timeout_max = options_.health_max * options_.probe_interval;
   actions->push_back(Probe{id, target.node_id, member->info.control_address,
                            RelayTimeout(std::clamp(timeout, absl::ZeroDuration(), timeout_max)),

@@ -184,6 +184,11 @@ TEST_F(SwimTest, ProbesForOthers) {
   swim_.ProbeAnswered(now_, probes.at(0).id, From(2), &actions_);
   EXPECT_TRUE(Take<AnswerIndirectProbe>().at(0).ack);
 
+  swim_.IndirectProbeAsked(now_, CallId{8}, Info(2), absl::Seconds(1), From(1), &actions_);
+  probes = Take<Probe>();
+  swim_.ProbeAnswered(now_, probes.at(0).id, From(3), &actions_);
+  EXPECT_FALSE(Take<AnswerIndirectProbe>().at(0).ack) << "another node answers at its address";
+
   swim_.IndirectProbeAsked(now_, CallId{7}, Info(44), absl::Seconds(1), From(1), &actions_);
   EXPECT_FALSE(Take<AnswerIndirectProbe>().at(0).ack) << "nobody is made to call strangers";
 }
@@ -266,7 +271,9 @@ TEST_F(SwimTest, WhoHasLeftProbesNobody) {
   const std::vector<Gossip> told = Take<Gossip>();
   ASSERT_THAT(told, SizeIs(5));
   EXPECT_EQ(told[0].message.updates.at(0).state, MemberState::kLeft);
-  Run(absl::Seconds(5));
+  for (int k = 1; k <= 5; ++k) swim_.Tick(now_ + k * absl::Seconds(1), &actions_);
+  now_ += absl::Seconds(5);
+  swim_.Doubt(now_, Node(1), &actions_);
   EXPECT_THAT(Take<Probe>(), IsEmpty());
   Tell(1, Update(0, 1, MemberState::kDead));
   EXPECT_EQ(swim_.self().state, MemberState::kLeft) << "it does not refute";
