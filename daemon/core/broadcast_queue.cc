@@ -40,6 +40,7 @@ std::vector<NodeId> BroadcastQueue::Take(size_t budget, uint32_t limit,
   size_t passed_over = 0;
   for (const Place& place : order_) {
     const size_t bytes = bytes_of(place.subject);
+    if (bytes == kKnown) continue;
     if (bytes > budget) {
       if (++passed_over > kPassedOverMax) break;
       continue;

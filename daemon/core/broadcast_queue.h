@@ -27,7 +27,9 @@ class BroadcastQueue {
   void Clear();
 
   // The next subjects whose news fits into `budget` bytes together; each is given at most `limit`
-  // times. A subject that does not fit leaves room for smaller ones.
+  // times. A subject that does not fit leaves room for smaller ones; one of kKnown bytes is news to
+  // others only.
+  static constexpr size_t kKnown = SIZE_MAX;
   std::vector<NodeId> Take(size_t budget, uint32_t limit,
                            absl::FunctionRef<size_t(NodeId)> bytes_of);
 

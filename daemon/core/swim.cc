@@ -166,7 +166,7 @@ Message Swim::Answer(absl::Time now, const Message& request, SwimActions* action
     answer = Whole();
     answer.wants_whole = false;
   } else {
-    answer = MakeMessage(request.from.node_id, request.from.session);
+    answer = MakeMessage(request.from.node_id, request.from.session, &request);
   }
   Schedule(now);
   return answer;
@@ -216,7 +216,8 @@ Message Swim::Whole() const {
 
 // News, and before it what `to` must know of itself: that it is suspected (Lifeguard's buddy
 // system), or held for dead or for another process. `session` is the one that speaks; 0: unknown.
-Message Swim::MakeMessage(NodeId to, SessionId session) {
+// What the request has told is no news for whom it came from.
+Message Swim::MakeMessage(NodeId to, SessionId session, const Message* request) {
   Message message = Header();
   size_t budget = options_.message_bytes_max;
   const Member* member = Find(to);
@@ -230,7 +231,16 @@ Message Swim::MakeMessage(NodeId to, SessionId session) {
     }
   }
   const size_t first = message.updates.size();
-  const auto bytes_of = [this](NodeId node) { return EncodedBytes(MakeUpdate(*Find(node))); };
+  std::map<NodeId, const MemberUpdate*> told;
+  if (request != nullptr && !request->whole) {
+    for (const MemberUpdate& update : request->updates) told[update.node.node_id] = &update;
+  }
+  const auto bytes_of = [&](NodeId node) {
+    const MemberUpdate update = MakeUpdate(*Find(node));
+    const auto known = told.find(node);
+    if (known != told.end() && *known->second == update) return BroadcastQueue::kKnown;
+    return EncodedBytes(update);
+  };
   const uint32_t limit = RetransmitLimit(options_.retransmit_mult, living());
   for (NodeId node : queue_.Take(budget, limit, bytes_of)) {
     if (first == 1 && node == to) continue;

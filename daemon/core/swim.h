@@ -117,7 +117,7 @@ class Swim {
   void SendPushPull(const Member& to, Message message, SwimActions* actions);
   void TellItself(absl::Time now, const Member& member, SessionId session, SwimActions* actions);
   Message Header() const;
-  Message MakeMessage(NodeId to, SessionId session);
+  Message MakeMessage(NodeId to, SessionId session, const Message* request = nullptr);
   MemberUpdate MakeUpdate(const Member& member) const;
   void TakeInAnswer(absl::Time now, const Message& answer, SwimActions* actions);
   bool has_left() const { return self().state == MemberState::kLeft; }

@@ -90,8 +90,8 @@ void Swim::IndirectProbeAsked(absl::Time now, CallId call, const NodeInfo& targe
   // Only nodes that are known here are called: nobody is to be made to call strangers.
   if (member == nullptr || target.node_id == self_ || relays_.size() >= kRelaysMax) {
     const bool ack = target.node_id == self_;
-    actions->push_back(
-        AnswerIndirectProbe{call, ack, MakeMessage(request.from.node_id, request.from.session)});
+    actions->push_back(AnswerIndirectProbe{
+        call, ack, MakeMessage(request.from.node_id, request.from.session, &request)});
     return Schedule(now);
   }
   const ProbeId id{++last_probe_};

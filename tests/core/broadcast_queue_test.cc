@@ -44,6 +44,17 @@ TEST(BroadcastQueue, AsMuchAsFits) {
   EXPECT_THAT(queue.Take(110, 1, bytes_of), ElementsAre(Node(3), Node(1)));
 }
 
+TEST(BroadcastQueue, WhatIsKnownIsNeitherGivenNorCounted) {
+  BroadcastQueue queue(32);
+  for (uint64_t k = 1; k <= 20; ++k) queue.Push(Node(k));
+  const auto knows_most = [](NodeId node) -> size_t {
+    return node == Node(1) ? 10 : BroadcastQueue::kKnown;
+  };
+  EXPECT_THAT(queue.Take(100, 2, knows_most), ElementsAre(Node(1)));
+  EXPECT_EQ(queue.Take(1000, 2, TenBytes).size(), 20u);
+  EXPECT_EQ(queue.Take(1000, 2, TenBytes).size(), 19u);
+}
+
 TEST(BroadcastQueue, OfTooManyTheMostToldIsDropped) {
   BroadcastQueue queue(2);
   queue.Push(Node(1));

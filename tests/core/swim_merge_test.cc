@@ -256,7 +256,8 @@ TEST_F(SwimTest, RecordsSpreadByVersion) {
   update.record_version = 4;
   update.record = "four";
   update.node.control_address = "elsewhere:1";
-  const Message passed_on = Tell(2, update);
+  EXPECT_THAT(Tell(2, update).updates, IsEmpty()) << "no news for whom it came from";
+  const Message passed_on = swim_.Answer(now_, From(1), &actions_);
   EXPECT_EQ(swim_.Find(Node(1))->record, "four");
   EXPECT_EQ(swim_.Find(Node(1))->info.control_address, "elsewhere:1");
   ASSERT_THAT(passed_on.updates, SizeIs(1));
