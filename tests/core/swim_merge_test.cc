@@ -210,6 +210,24 @@ TEST_F(SwimTest, ARestartedNodeTakesAHigherIncarnationBeforeItServes) {
   EXPECT_EQ(swim_.health_score(), 0u) << "nobody has suspected this process";
 }
 
+TEST_F(SwimTest, AFormerProcessOfTheSameIncarnationIsFollowedToo) {
+  MemberUpdate former = Update(0, 1, MemberState::kAlive);
+  former.node.session = 4242;
+  swim_.Answered(now_, From(1, {former}), &actions_);
+  EXPECT_EQ(swim_.self().incarnation, 2u);
+  EXPECT_EQ(swim_.self().record_version, 2u);
+}
+
+TEST_F(SwimTest, ANewcomerDoesNotSpreadWhatItIsTold) {
+  Message answer = From(1, {Update(2, 1, MemberState::kAlive), Update(3, 1, MemberState::kAlive)});
+  answer.whole = true;
+  swim_.Answered(now_, answer, &actions_);
+  EXPECT_EQ(swim_.living(), 4u);
+  const Message told = swim_.Answer(now_, From(2), &actions_);
+  ASSERT_THAT(told.updates, SizeIs(1)) << "of itself alone";
+  EXPECT_EQ(told.updates[0].node.node_id, Node(0));
+}
+
 TEST_F(SwimTest, AnotherProcessOfANodeNeedsAHigherIncarnation) {
   Meet(3);
   Message message = From(1);

@@ -54,6 +54,17 @@ TEST_F(SwimTest, OthersAreAskedBeforeANodeIsSuspected) {
   EXPECT_EQ(swim_.health_score(), 1u) << "a probe failed, and no nack was missed";
 }
 
+TEST_F(SwimTest, SuspectsAreNotAskedToHelp) {
+  Meet(4);
+  FailProbeOf(2);
+  FailProbeOf(3);
+  const Probe probe = ProbeOf(1);
+  swim_.ProbeFailed(now_, probe.id, &actions_);
+  const std::vector<IndirectProbe> indirect = Take<IndirectProbe>();
+  ASSERT_THAT(indirect, SizeIs(1));
+  EXPECT_EQ(indirect[0].via, Node(4));
+}
+
 TEST_F(SwimTest, AnAckOfOneHelperIsEnough) {
   Meet(5);
   const Probe probe = ProbeOf(1);
