@@ -61,7 +61,7 @@ Swim::Swim(const SwimOptions& options, NodeInfo self, absl::Time now)
       health_(options.health_max),
       next_probe_(now),
       next_gossip_(now),
-      next_push_pull_(now + options.push_pull_interval),
+      next_push_pull_(now + options.push_pull_interval * (0.5 + rng_.Unit())),
       next_retry_(now),
       next_repair_(now) {
   WEIGHTMESH_CHECK(!self_.IsZero(), "a node needs an id");

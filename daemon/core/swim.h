@@ -167,6 +167,7 @@ class Swim {
   absl::Time next_push_pull_;
   absl::Time next_retry_;  // of a dead node
   absl::Time next_repair_;
+  uint64_t differed_digest_ = 0;  // this node's own when another's was first seen to differ
   absl::Time next_deadline_;
 };
 

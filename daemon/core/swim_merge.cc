@@ -9,7 +9,7 @@ namespace {
 
 // Updates in one message that are looked at, unless it is whole.
 constexpr size_t kNewsMax = 1024;
-// As a multiple of the probe interval: how often a difference that no news explains is looked into.
+// As a multiple of the probe interval: how long a difference that no news explains is let be.
 constexpr int kRepairInterval = 4;
 
 void Append(NoticeKind kind, const Member& member, NodeId by, SwimActions* actions) {
@@ -58,10 +58,21 @@ void Swim::TakeIn(absl::Time now, const Message& message, SwimActions* actions) 
   RepairTick(now, message, actions);
 }
 
-// Two that have no news for each other, and yet believe different things: something was lost.
+// Two that have no news for each other, and yet believe different things, again and again while
+// this node learnt nothing: something was lost. Once is no sign: who has told its news often enough
+// meets those whom it reaches a moment later.
 void Swim::RepairTick(absl::Time now, const Message& message, SwimActions* actions) {
   if (message.whole || message.wants_whole || !message.updates.empty()) return;
-  if (!queue_.empty() || now < next_repair_ || message.digest == digest() || has_left()) return;
+  if (!queue_.empty() || has_left()) return;
+  if (message.digest == digest()) {
+    differed_digest_ = 0;
+    return;
+  }
+  if (differed_digest_ != digest()) {
+    differed_digest_ = digest();
+    next_repair_ = now + kRepairInterval * options_.probe_interval;
+  }
+  if (now < next_repair_) return;
   const Member* member = Find(message.from.node_id);
   if (member == nullptr || member->state != MemberState::kAlive) return;
   next_repair_ = now + kRepairInterval * options_.probe_interval;

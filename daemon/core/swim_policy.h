@@ -40,7 +40,8 @@ struct SwimOptions {
   // While there is news, each interval to so many random nodes beside those that are probed.
   absl::Duration gossip_interval;
   uint32_t gossip_fanout = 3;
-  uint32_t retransmit_mult = 4;
+  // Half again as much as memberlist's 4: a refutation must not miss anybody.
+  uint32_t retransmit_mult = 6;
   // Of updates in one message.
   size_t message_bytes_max = 8192;
   // The base of PushPullInterval. A dead node is tried anew as often, so that halves of a mesh that

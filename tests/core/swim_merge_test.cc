@@ -343,14 +343,24 @@ TEST_F(SwimTest, TwoThatHaveNoNewsAndDifferAskForAll) {
   Meet(2);
   Quiet();
   Message message = From(1);
+  const auto asked = [&] {
+    swim_.Answer(now_, message, &actions_);
+    return Take<PushPull>().size();
+  };
   message.digest = 1;
-  swim_.Answer(now_, message, &actions_);
-  swim_.Answer(now_, message, &actions_);
-  EXPECT_THAT(Take<PushPull>(), SizeIs(1)) << "once in four intervals";
+  EXPECT_EQ(asked(), 0u) << "the news may be on its way";
+  now_ += absl::Seconds(4);
+  message.digest = swim_.digest();
+  EXPECT_EQ(asked(), 0u) << "they agree";
+  message.digest = 1;
+  EXPECT_EQ(asked(), 0u) << "this is another difference";
   now_ += absl::Seconds(4);
   message.updates.push_back(Update(2, 1, MemberState::kAlive));
-  swim_.Answer(now_, message, &actions_);
-  EXPECT_THAT(Take<PushPull>(), IsEmpty()) << "news is under way";
+  message.updates[0].record_version = 0;  // known here already
+  EXPECT_EQ(asked(), 0u) << "news is under way";
+  message.updates.clear();
+  EXPECT_EQ(asked(), 1u);
+  EXPECT_EQ(asked(), 0u) << "once in four intervals";
 }
 
 TEST_F(SwimTest, DeadNodesAreTriedNowAndThenSoThatHalvesMeetAgain) {

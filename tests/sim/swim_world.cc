@@ -239,7 +239,8 @@ void SwimWorld::Perform(size_t node, const swim::SwimAction& action) {
   } else if (const auto* answer = std::get_if<swim::AnswerIndirectProbe>(&action)) {
     const auto asked = nodes_[node].asked.find(static_cast<uint64_t>(answer->call));
     if (asked == nodes_[node].asked.end()) return;
-    const auto [asker, call] = asked->second;
+    const size_t asker = asked->second.first;
+    const uint64_t call = asked->second.second;
     nodes_[node].asked.erase(asked);
     Send(node, asker, answer->message,
          [this, asker, call, message = answer->message, ack = answer->ack] {
