@@ -24,7 +24,7 @@ allowed+='|__(cxa|gxx|stack_chk|assert|dso)_[a-z0-9_]+$|__u?(div|mod)ti3$|_Unwin
 allowed+='|_GLOBAL_OFFSET_TABLE_$|__tls_get_addr$|__libc_single_threaded$|__errno_location$'
 allowed+='|abort$|free$|malloc$'
 allowed+='|(mem|str)[a-z0-9_]+$|bcmp$|__(mem|str)[a-z]+_chk$'
-allowed+='|(ceil|floor|round|l?lround|fma|fmod|sqrt|log|log2|exp|pow)f?$)'
+allowed+='|(ceil|floor|round|l?lround|fma|fmod|sqrt|log|log2|log10|exp|pow)f?$)'
 foreign=$(grep -vE "$allowed" <<<"$outside" || true)
 
 if [ -n "$foreign" ]; then
