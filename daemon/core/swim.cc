@@ -51,7 +51,7 @@ const char* NoticeKindName(NoticeKind kind) {
   return "unknown";
 }
 
-Swim::Swim(const SwimOptions& options, NodeInfo self, absl::Time now)
+Swim::Swim(const SwimOptions& options, const NodeInfo& self, absl::Time now)
     : options_(options),
       self_(self.node_id),
       table_(options, self),

@@ -32,7 +32,7 @@ constexpr size_t kRelaysMax = 64;
 class Swim {
  public:
   // REQUIRES: self.node_id is not zero.
-  Swim(const SwimOptions& options, NodeInfo self, absl::Time now);
+  Swim(const SwimOptions& options, const NodeInfo& self, absl::Time now);
 
   // --- what is believed ---
 
