@@ -40,7 +40,8 @@ class JoiningTest : public testing::Test {
     }
   }
   ReplicaInfo InfoOf(uint32_t replica) {
-    for (const ReplicaInfo& info : harness_.core().MakeSync().runs[0].replicas) {
+    const SyncMessage message = harness_.core().MakeSync();
+    for (const ReplicaInfo& info : message.runs[0].replicas) {
       if (info.replica_id == CoreHarness::ReplicaOf(replica)) return info;
     }
     return {};
