@@ -121,6 +121,8 @@ TEST_P(TransportConformance, DataOfAnAcceptedRoundLandsAndOfNoOther) {
     EXPECT_EQ(reader.WaitForEnd(pull), fits ? PullEnd::kLanded : PullEnd::kFailed);
     EXPECT_EQ(IsUntouched(landing), !fits);
     refused += !fits;
+    // Counted after the pull's end has been told.
+    EXPECT_TRUE(Eventually([&] { return reader.transport().frames_refused() >= refused; }));
     EXPECT_EQ(reader.transport().frames_refused(), refused);
   }
 }
