@@ -66,9 +66,10 @@ Status RoundDriver::CatchUp(float* const* weights, Clock::time_point deadline,
     if (wake == Wake::kGone) return Gone();
     const uint64_t oldest = *std::min_element(rounds.begin(), rounds.end());
     const uint64_t newest = page.mesh_newest_round.load(std::memory_order_acquire);
-    if (oldest != 0 && oldest + 1 >= newest) break;
+    const bool late = Clock::now() >= deadline;
+    if (oldest != 0 && (oldest + 1 >= newest || late)) break;
     if (oldest != 0) ++whole;
-    if (Clock::now() >= deadline) {
+    if (late) {
       const auto missing = std::count(rounds.begin(), rounds.end(), 0);
       return {WEIGHTMESH_START_TIMEOUT,
               std::to_string(missing) + " of " + std::to_string(rounds.size()) +

@@ -21,6 +21,10 @@
 
 namespace weightmesh {
 
+// Longest that trainers of a started run, founders or joining, are held back for links that are not
+// there yet.
+constexpr absl::Duration kLinkWait = absl::Seconds(5);
+
 class NodeCore::Impl final : public StepContext {
  public:
   Impl(NodeCoreOptions options, SlotKeeper* keeper, absl::Time now);

@@ -14,8 +14,6 @@ namespace {
 
 // How often runs are looked at for timeouts.
 constexpr absl::Duration kRunTick = absl::Milliseconds(250);
-// Longest that a started run holds back its trainers for links that are not there yet.
-constexpr absl::Duration kLinkWait = absl::Seconds(5);
 
 }  // namespace
 

@@ -1,22 +1,23 @@
 // Who comes when a run has started: a replica joins, catches up from the others, and takes part
 // from a round that is announced ahead (design.md section 5).
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "daemon/core/node_core_impl.h"
 
 namespace weightmesh {
-namespace {
-
-// Longest that a replica that joins waits for links that are not there yet.
-constexpr absl::Duration kLinkWait = absl::Seconds(5);
-
-}  // namespace
 
 void NodeCore::Impl::Join(const AttachRequested& event) {
   const auto refuse = [&](attach::ReplyCode code, std::string message) {
     Emit(RefuseAttach{event.attach, code, std::move(message)});
   };
   Run* run = FindRun(event.run_id);
-  if (run == nullptr || !run->started() || !HasLiveMember(*run)) {
+  // Others that join have nothing to give.
+  const auto trains = [this](const auto& entry) {
+    return entry.second.info.state != ReplicaState::kJoining && IsReachable(entry.second);
+  };
+  if (run == nullptr || !run->started() ||
+      std::none_of(run->members().begin(), run->members().end(), trains)) {
     return refuse(attach::ReplyCode::kNoRun,
                   absl::StrCat("run ", event.run_id,
                                " is not known here as one that trains, so there "

@@ -67,6 +67,14 @@ TEST_F(JoiningTest, ARunThatIsNotKnownCannotBeJoined) {
   EXPECT_EQ(harness_.Only<RefuseAttach>().code, attach::ReplyCode::kNoRun);
 }
 
+TEST_F(JoiningTest, WhereOnlyOthersJoinThereIsNothingToJoin) {
+  Join();
+  for (uint32_t k = 1; k <= 3; ++k) harness_.Hear(k, ReplicaState::kDead);
+  harness_.Step(TrainerGone{CoreHarness::kAttach});
+  harness_.Step(JoinEvent(AttachId{3}, kName + 1));
+  EXPECT_EQ(harness_.Only<RefuseAttach>().code, attach::ReplyCode::kNoRun);
+}
+
 TEST_F(JoiningTest, ItsModelMustBeTheRunsButNotItsWeights) {
   AttachRequested event = JoinEvent();
   event.founding.config.seed += 1;
