@@ -34,7 +34,9 @@ class RoundDriver {
 
   // Takes the newest snapshots of the others over into `weights`, and waits for the first round to
   // take part in, which comes into `*first_round`. START_TIMEOUT: not all segments could be had by
-  // `deadline`. ALONE: the daemon is gone. To be called first, by a replica that joins.
+  // `deadline`. REFUSED: the arena was overwritten. ALONE: the daemon is gone; `weights` may be
+  // the others' then, and are as they were unless OK or ALONE. To be called first, by a replica
+  // that joins.
   Status CatchUp(float* const* weights, Clock::time_point deadline, uint64_t* first_round);
 
   // True from a publish, skipped or not, to its mix.
@@ -66,9 +68,11 @@ class RoundDriver {
   };
 
   Status Gone();
-  // Collects a pass over all segments under the name of `round`; raises `rounds` of what came.
-  Wake CatchUpOnce(uint64_t round, float* const* weights, std::vector<uint64_t>* rounds);
-  uint64_t TakeOver(size_t segment, float* const* weights);
+  // Collects a pass over all segments under the name of `round`; what came is in `taken`.
+  Wake CatchUpOnce(uint64_t round, std::vector<SealKey>* taken);
+  void KeepDelivered(size_t segment, SealKey* taken);
+  Status FillIn(const std::vector<SealKey>& taken, float* const* weights);
+  Status AwaitFirstRound(Clock::time_point deadline, uint64_t* first_round);
   // Takes a slot for `round`: CAS READABLE -> WRITING. Waits at most publish_wait. kTimeout: none
   // came free; kRung: *slot is the trainer's.
   Wake TakeSlot(uint64_t round, uint32_t* slot, weightmesh_round* result);

@@ -19,6 +19,26 @@ uint64_t BlockDataBytes(const SegmentPlace& place, uint64_t block) {
   return std::min(kBlockBytes, place.data_bytes - block * kBlockBytes);
 }
 
+// A delivered segment: kArrived as far as its seal says, before any block was looked at.
+SegmentMix CheckSeal(const SegmentPlace& place, const SealKey& key, const std::byte* inbox) {
+  const uint64_t seal_word = LoadWord(inbox + place.seal_offset);
+  SegmentMix result;
+  if (!SealWordIsValid(key, seal_word)) {
+    result.outcome = Outcome::kCorrupt;
+    result.blocks_bad = static_cast<uint32_t>(place.blocks);
+  } else if ((seal_word & kSealNonFinite) != 0) {
+    result.outcome = Outcome::kRefused;
+  }
+  return result;
+}
+
+bool BlockIsGood(const SegmentPlace& place, const Kernels& kernels, const SealKey& key,
+                 const std::byte* inbox, uint64_t block) {
+  const std::byte* const data = inbox + place.offset + block * kBlockBytes;
+  return kernels.checksum(data, BlockDataBytes(place, block), BlockSeed(key, block)) ==
+         LoadWord(inbox + place.seal_offset + 8 * (1 + block));
+}
+
 }  // namespace
 
 void PublishSegment(const ModelLayout& model, const Kernels& kernels, const SealKey& key,
@@ -49,29 +69,29 @@ void ClearSegment(const ModelLayout& model, size_t segment, float* const* weight
   }
 }
 
+SegmentMix VerifySegment(const ModelLayout& model, const Kernels& kernels, const SealKey& key,
+                         const std::byte* inbox) {
+  const SegmentPlace& place = model.arena.segments[key.segment];
+  SegmentMix result = CheckSeal(place, key, inbox);
+  for (uint64_t block = 0; result.outcome == Outcome::kArrived && block < place.blocks; ++block) {
+    result.blocks_bad += !BlockIsGood(place, kernels, key, inbox, block);
+  }
+  if (result.blocks_bad > 0) result.outcome = Outcome::kCorrupt;
+  return result;
+}
+
 SegmentMix MixSegment(const ModelLayout& model, const Kernels& kernels, const SealKey& peer_key,
                       float alpha, const std::byte* inbox, const std::byte* own_slot,
                       float* const* weights) {
   const SegmentPlace& place = model.arena.segments[peer_key.segment];
   const uint64_t parameter_bytes = WireBytesPerParameter(model.wire);
-  const std::byte* const seal = inbox + place.seal_offset;
-  const uint64_t seal_word = LoadWord(seal);
-  SegmentMix result;
-  if (!SealWordIsValid(peer_key, seal_word)) {
-    result.outcome = Outcome::kCorrupt;
-    result.blocks_bad = static_cast<uint32_t>(place.blocks);
-    return result;
-  }
-  if ((seal_word & kSealNonFinite) != 0) {
-    result.outcome = Outcome::kRefused;
-    return result;
-  }
+  SegmentMix result = CheckSeal(place, peer_key, inbox);
+  if (result.outcome != Outcome::kArrived) return result;
   DifferenceLanes lanes;
   for (uint64_t block = 0; block < place.blocks; ++block) {
     const uint64_t block_offset = place.offset + block * kBlockBytes;
     const std::byte* const peer = inbox + block_offset;
-    if (kernels.checksum(peer, BlockDataBytes(place, block), BlockSeed(peer_key, block)) !=
-        LoadWord(seal + 8 * (1 + block))) {
+    if (!BlockIsGood(place, kernels, peer_key, inbox, block)) {
       result.outcome = Outcome::kCorrupt;
       ++result.blocks_bad;
       continue;

@@ -34,6 +34,11 @@ struct SegmentMix {
   double difference_squared = 0;  // over the blocks that were mixed
 };
 
+// What the mix of a delivered segment would come to, without a weight touched: kArrived where every
+// block is good.
+SegmentMix VerifySegment(const ModelLayout& model, const Kernels& kernels, const SealKey& key,
+                         const std::byte* inbox);
+
 // Mixes segment `peer_key.segment` from the inbox buffer at `inbox` into `weights`, with the own
 // term from the slot at `own_slot`. A bad block keeps its own value and makes the outcome kCorrupt;
 // a bad seal word (kCorrupt, all blocks bad) or a non-finite snapshot (kRefused) mixes nothing.

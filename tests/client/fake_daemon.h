@@ -59,6 +59,7 @@ class FakeDaemon {
   control_page::CollectedSegment& collected(uint32_t segment);
   control_page::MixedSegment mixed(uint32_t segment);
   std::byte* inbox(uint32_t buffer) { return base_ + layout_.InboxOffset(buffer); }
+  std::byte* slot(uint32_t slot) { return base_ + layout_.SlotOffset(slot); }
   const ArenaLayout& layout() const { return layout_; }
   const attach::AttachRequest& request() const { return request_; }
   // True once the newest connection has ended; waits for that at most 10 s.

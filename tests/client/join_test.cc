@@ -174,8 +174,10 @@ TEST_F(JoinTest, OtherRefusalsAreFinal) {
   EXPECT_EQ(asked, 1);
 }
 
-TEST_F(JoinTest, SegmentsThatNobodyHasInTimeAreCounted) {
+TEST_F(JoinTest, SegmentsThatNobodyHasInTimeAreCountedAndTheOwnWeightsStay) {
   options_.start_timeout_ms = 100;
+  model_.tensors = TestModel({5, 40, 7}, 1).tensors;
+  const std::vector<float> own = model_.Flat();
   daemon_.on_collect = [this](uint64_t) {
     DeliverAll(++passes_, newest_, others_);
     daemon_.SetOutcome(0, WEIGHTMESH_DEAD);
@@ -184,8 +186,27 @@ TEST_F(JoinTest, SegmentsThatNobodyHasInTimeAreCounted) {
   EXPECT_EQ(Join(), WEIGHTMESH_START_TIMEOUT);
   EXPECT_NE(std::string(weightmesh_message(handle_)).find("1 of 3 segments"), std::string::npos)
       << weightmesh_message(handle_);
+  EXPECT_EQ(model_.Flat(), own);
   EXPECT_TRUE(daemon_.WaitForHangUp()) << "the mesh must not wait for it";
   EXPECT_EQ(Posted(CommandKind::kCaughtUp), 0u);
+}
+
+TEST_F(JoinTest, WhatItKeepsIsLookedAtOnceMore) {
+  model_.tensors = TestModel({5, 40, 7}, 1).tensors;
+  const std::vector<float> own = model_.Flat();
+  // After the collect its slot holds segment 0 already; the second collect brings the others.
+  daemon_.on_collect = [this](uint64_t) {
+    DeliverAll(++passes_, newest_, others_);
+    if (passes_ == 1) daemon_.SetOutcome(1, WEIGHTMESH_DEAD);
+    if (passes_ == 2) {
+      daemon_.SetOutcome(0, WEIGHTMESH_DEAD);
+      daemon_.slot(1)[daemon_.layout().segments[0].offset] ^= std::byte{1};
+    }
+    return true;
+  };
+  EXPECT_EQ(Join(), WEIGHTMESH_REFUSED);
+  EXPECT_NE(std::string(weightmesh_message(handle_)).find("overwritten"), std::string::npos);
+  EXPECT_EQ(model_.Flat(), own);
 }
 
 TEST_F(JoinTest, ADaemonThatDiesMeanwhileLeavesItAlone) {

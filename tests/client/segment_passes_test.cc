@@ -110,8 +110,12 @@ class SealTest : public testing::Test {
 
   SegmentMix Mix(const SealKey& key) {
     own_->tensors[0] = before_;
-    return MixSegment(layout_, BestKernels(), key, 0.5f, inbox_.data(), own_slot_.data(),
-                      own_->Pointers().data());
+    const SegmentMix mix = MixSegment(layout_, BestKernels(), key, 0.5f, inbox_.data(),
+                                      own_slot_.data(), own_->Pointers().data());
+    const SegmentMix verified = VerifySegment(layout_, BestKernels(), key, inbox_.data());
+    EXPECT_EQ(verified.outcome, mix.outcome);
+    EXPECT_EQ(verified.blocks_bad, mix.blocks_bad);
+    return mix;
   }
 
   SegmentMix MixWithFlippedBit(uint64_t bit) {

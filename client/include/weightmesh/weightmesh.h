@@ -22,12 +22,11 @@
  * Alone: when a call returns WEIGHTMESH_ALONE, train on and go on calling: it costs next to
  * nothing, and the weights stay as they are. A handle that is alone stays so, for good, with one
  * exception: a daemon that hangs and takes no commands; the next call may succeed. To take part
- * again, detach the handle and attach anew, with the weights as they are now: now and then (say,
- * once a minute), for weightmesh_attach returns WEIGHTMESH_ALONE at once while there is no daemon.
- * A run that has started takes no late comers: the attach is WEIGHTMESH_REFUSED while any replica
- * of it lives. Then train on alone, or let all replicas attach to a new run_id; once nobody of the
- * old run is left, its run_id can be used again. Equal initial weights are compared then as ever: a
- * trainer that goes on from its own weights sets allow_different_init.
+ * again, detach the handle and weightmesh_join: now and then (say, once a minute), for it returns
+ * WEIGHTMESH_ALONE at once while there is no daemon. The others' weights then take the place of
+ * what was trained alone. Where nobody of the run is left (WEIGHTMESH_START_TIMEOUT), all replicas
+ * can attach anew and found it again: with allow_different_init from the weights that each has. An
+ * attach is WEIGHTMESH_REFUSED while any replica of the run lives.
  *
  * Structs begin with struct_size, which the caller sets to sizeof the struct (WEIGHTMESH_INIT
  * does).
@@ -194,12 +193,13 @@ typedef struct weightmesh_joined {
 } weightmesh_joined;
 
 /* Joins a run that has started: for a trainer that comes late, or comes back. Waits until the run
- * is known and trains, takes the newest weights of the others over into `weights` (their former
- * values are not looked at), and returns shortly before the first round of its own; all of it at
- * most start_timeout_ms. A name that is free is anybody's; that of a replica that is gone is its
- * successor's. Options that are equal on all replicas must be those of the run. `joined` may be
- * NULL. Else as weightmesh_attach; WEIGHTMESH_START_TIMEOUT: nothing to join was found, or not all
- * weights could be had in time, and `weights` hold no model. */
+ * is known and trains, takes the newest weights of the others over into `weights`, and returns
+ * shortly before the first round of its own; all of it at most start_timeout_ms. A name that is
+ * free is anybody's; that of a replica that is gone is its successor's. Options that are equal on
+ * all replicas must be those of the run. `joined` may be NULL. Else as weightmesh_attach;
+ * WEIGHTMESH_START_TIMEOUT: nothing to join was found, or not all weights could be had in time.
+ * Where it does not return WEIGHTMESH_OK, `weights` are as they were; after WEIGHTMESH_ALONE they
+ * may be the others' instead, all of them. */
 WEIGHTMESH_API weightmesh_status weightmesh_join(const weightmesh_options* options,
                                                  const weightmesh_tensor* tensors,
                                                  float* const* weights, size_t tensor_count,

@@ -89,7 +89,8 @@ struct RoundResult {
 };
 
 // A replica attached to the mesh. Used by one thread at a time; moving it is cheap. One that is
-// alone stays so; to take part again: replica = Replica(options, model). See weightmesh.h, "Alone".
+// alone stays so; to take part again: replica = Replica::Join(options, model). See weightmesh.h,
+// "Alone".
 class Replica {
  public:
   // Attaches; waits until the run starts, at most start_timeout_ms. Throws Error unless it started
