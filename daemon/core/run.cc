@@ -14,6 +14,9 @@ constexpr size_t kViewsKept = 8;
 // A new round time counts for one part in this many.
 constexpr int64_t kRoundTimeMemory = 8;
 constexpr absl::Duration kRoundTimeMin = absl::Milliseconds(1);
+// Before any was measured: long, for who is heard of late is read late, and who is announced for
+// many long rounds ahead waits for hours.
+constexpr absl::Duration kRoundTimeAssumed = absl::Seconds(1);
 // Within which news reaches every daemon that answers: a sync with all is made at once.
 constexpr absl::Duration kDisseminationTime = absl::Milliseconds(250);
 
@@ -159,7 +162,8 @@ bool Run::Observe(absl::Time now, Round round) {
 // design.md section 5: newest known + ceil(2 x dissemination time / measured round time), and one
 // more for a round that is published while this is computed.
 Round Run::AnnouncedRound() const {
-  const absl::Duration each = std::max(round_time_, kRoundTimeMin);
+  const bool measured = round_time_ > absl::ZeroDuration();
+  const absl::Duration each = measured ? std::max(round_time_, kRoundTimeMin) : kRoundTimeAssumed;
   const int64_t rounds = absl::Ceil(2 * kDisseminationTime, each) / each;
   return Round{Value(newest_round_) + static_cast<uint64_t>(rounds) + 1};
 }

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 #include <vector>
 
 #include "daemon/core/node_core.h"
@@ -123,6 +124,28 @@ TEST_F(JoiningTest, EachPassAsksForTheNewestOfEverySegment) {
   }
 }
 
+TEST_F(JoiningTest, ItsPassesGoToAllOthers) {
+  Join();
+  std::set<ReplicaId> donors;
+  for (uint64_t pass = 1; pass <= 20; ++pass) {
+    harness_.Step(CollectRequested{kJoiner, Round{pass}});
+    for (const StartPull& pull : harness_.All<StartPull>()) {
+      donors.insert(pull.request.source);
+      harness_.Step(PullEnded{pull.request.request_id, PullEnd::kNoRoom});
+    }
+  }
+  EXPECT_EQ(donors.size(), 4u);
+}
+
+TEST_F(JoiningTest, APassIsNamedOnce) {
+  Join();
+  CatchUp(5, 1);
+  harness_.Step(CollectRequested{kJoiner, Round{5}});
+  EXPECT_TRUE(harness_.All<StartPull>().empty());
+  harness_.Step(CollectRequested{kJoiner, Round{4}});
+  EXPECT_TRUE(harness_.All<StartPull>().empty());
+}
+
 TEST_F(JoiningTest, ADonorThatRefusesIsPassedOver) {
   Join();
   harness_.Step(CollectRequested{kJoiner, Round{1}});
@@ -145,6 +168,8 @@ TEST_F(JoiningTest, ItTakesPartFromARoundThatAllCanHearOf) {
   EXPECT_FALSE(TakesPart(kName, Value(info.active_from) - 1));
   EXPECT_TRUE(TakesPart(kName, Value(info.active_from)));
   const UpdatePage page = harness_.Only<UpdatePage>();
+  EXPECT_EQ(harness_.core().Stats("")[1].statistics.bytes_received, 0u)
+      << "what it pulled before is no round's";
   EXPECT_EQ(page.active_from, info.active_from);
   EXPECT_EQ(page.next_round, info.active_from);
   harness_.Step(Published{kJoiner, Round{Value(info.active_from) - 1}, SlotId{0}});
