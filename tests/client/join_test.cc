@@ -74,11 +74,11 @@ class JoinTest : public testing::Test {
     }));
   }
 
-  FakeDaemon daemon_;
   TestModel model_;
   std::vector<float> others_;  // the others' weights
   std::atomic<uint64_t> newest_{7};
-  int passes_ = 0;  // of the daemon's thread
+  int passes_ = 0;     // of the daemon's thread
+  FakeDaemon daemon_;  // its thread uses what stands above, so it goes first
   weightmesh_options options_ = WEIGHTMESH_INIT(weightmesh_options);
   weightmesh_joined joined_ = WEIGHTMESH_INIT(weightmesh_joined);
   weightmesh_handle* handle_ = nullptr;
