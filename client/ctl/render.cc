@@ -138,6 +138,8 @@ std::string RenderConfig(const v1::EffectiveConfig& config) {
   google::protobuf::TextFormat::PrintToString(config.config(), &fields);
   absl::StrAppend(&text, fields, "\n");
 
+  absl::StrAppend(&text, "a daemon's death is known here within ",
+                  FormatMicroseconds(1e3 * config.detection_ms()), " (median)\n\n");
   Table settings({{"TRANSPORT SETTING"}, {"VALUE"}});
   const std::map<std::string, std::string> sorted(config.transport_settings().begin(),
                                                   config.transport_settings().end());

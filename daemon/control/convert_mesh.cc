@@ -152,6 +152,7 @@ v1::EffectiveConfig ToProto(const ConfigReport& report) {
     (*proto.mutable_transport_settings())[name] = value;
   }
   for (const RunSnapshot& run : report.runs) *proto.add_derived_times() = ToProto(run);
+  proto.set_detection_ms(absl::ToDoubleMilliseconds(report.detection_time));
   return proto;
 }
 

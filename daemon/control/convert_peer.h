@@ -6,6 +6,7 @@
 #pragma once
 
 #include "absl/status/statusor.h"
+#include "daemon/control/indirect_probe.h"
 #include "daemon/control/link_offer.h"
 #include "daemon/control/schema_part.h"
 #include "daemon/core/run_config.h"
@@ -29,6 +30,10 @@ v1::FoundingRecord ToProto(const FoundingRecord& record);
 v1::ReplicaInfo ToProto(const ReplicaInfo& replica);
 // With protocol_version set to ours.
 v1::SyncMessage ToProto(const SyncMessage& message);
+// With protocol_version set to ours.
+v1::GossipMessage ToProto(const swim::Message& message);
+v1::IndirectProbeRequest ToProto(const IndirectProbeQuery& query);
+v1::IndirectProbeReply ToProto(const IndirectProbeResult& result);
 v1::ConnectRequest ToConnectRequest(const LinkOffer& offer);
 v1::ConnectReply ToConnectReply(const LinkOffer& offer);
 // With protocol_version set to ours.
@@ -42,6 +47,9 @@ absl::StatusOr<FoundingRecord> FromProto(const v1::FoundingRecord& proto);
 absl::StatusOr<ReplicaInfo> FromProto(const v1::ReplicaInfo& proto, absl::string_view run_id);
 absl::StatusOr<RunState> FromProto(const v1::RunState& proto);
 absl::StatusOr<SyncMessage> FromProto(const v1::SyncMessage& proto);
+absl::StatusOr<swim::Message> FromProto(const v1::GossipMessage& proto);
+absl::StatusOr<IndirectProbeQuery> FromProto(const v1::IndirectProbeRequest& proto);
+absl::StatusOr<IndirectProbeResult> FromProto(const v1::IndirectProbeReply& proto);
 absl::StatusOr<LinkOffer> FromProto(const v1::ConnectRequest& proto);
 absl::StatusOr<LinkOffer> FromProto(const v1::ConnectReply& proto);
 absl::StatusOr<SchemaQuery> FromProto(const v1::SchemaRequest& proto);

@@ -29,6 +29,10 @@ static_assert(static_cast<int>(ReplicaState::kActive) == v1::REPLICA_STATE_ACTIV
 static_assert(static_cast<int>(ReplicaState::kLeft) == v1::REPLICA_STATE_LEFT);
 static_assert(static_cast<int>(ReplicaState::kDead) == v1::REPLICA_STATE_DEAD);
 static_assert(static_cast<int>(ReplicaState::kJoining) == v1::REPLICA_STATE_JOINING);
+static_assert(static_cast<int>(swim::MemberState::kAlive) == v1::MEMBER_STATE_ALIVE);
+static_assert(static_cast<int>(swim::MemberState::kSuspect) == v1::MEMBER_STATE_SUSPECT);
+static_assert(static_cast<int>(swim::MemberState::kDead) == v1::MEMBER_STATE_DEAD);
+static_assert(static_cast<int>(swim::MemberState::kLeft) == v1::MEMBER_STATE_LEFT);
 
 template <typename... Parts>
 absl::Status Wrong(const Parts&... parts) {
@@ -120,6 +124,44 @@ absl::Status ReadReplicas(const v1::RunState& proto, RunState* run) {
     run->replicas.push_back(*std::move(replica));
   }
   return absl::OkStatus();
+}
+
+// Any number is good: beyond int64 it is as good as the largest.
+absl::Duration Milliseconds(uint64_t count) {
+  return absl::Milliseconds(
+      static_cast<int64_t>(std::min<uint64_t>(count, uint64_t{INT64_MAX} / 2)));
+}
+
+absl::StatusOr<swim::MemberUpdate> UpdateFromProto(const v1::MemberUpdate& proto) {
+  swim::MemberUpdate update;
+  absl::Status status = CheckEnum("state", proto.state(), swim::MemberState::kLeft);
+  status.Update(CheckCount("accusers", proto.accusers_size(), swim::kAccusersMax));
+  if (proto.record().size() > kRecordBytesMax) {
+    status.Update(Wrong("record has ", proto.record().size(), " bytes; at most ", kRecordBytesMax,
+                        " are allowed"));
+  }
+  if (!status.ok()) return status;
+  if (proto.node().control_address().empty()) {
+    absl::StatusOr<NodeId> id = NonZeroId<NodeId>("node_id", proto.node().node_id());
+    if (!id.ok()) return Within(id.status(), "node");
+    if (proto.node().session() == 0) return Wrong("node: session is missing or zero");
+    update.node.node_id = *id;
+    update.node.session = proto.node().session();
+  } else {
+    absl::StatusOr<NodeInfo> node = FromProto(proto.node());
+    if (!node.ok()) return Within(node.status(), "node");
+    update.node = *std::move(node);
+  }
+  update.incarnation = proto.incarnation();
+  update.state = static_cast<swim::MemberState>(proto.state());
+  for (const v1::Id& accuser : proto.accusers()) {
+    absl::StatusOr<NodeId> id = NonZeroId<NodeId>("accusers", accuser);
+    if (!id.ok()) return id.status();
+    update.accusers.push_back(*id);
+  }
+  update.record_version = proto.record_version();
+  update.record = proto.record();
+  return update;
 }
 
 template <typename Proto>
@@ -267,17 +309,9 @@ absl::StatusOr<SyncMessage> FromProto(const v1::SyncMessage& proto) {
   if (!self.ok()) return Within(self.status(), "SyncMessage.self");
   message.self = *std::move(self);
   message.sequence = proto.sequence();
-  // Any number is good: beyond int64 it is as good as the largest.
-  message.uptime = absl::Milliseconds(
-      static_cast<int64_t>(std::min<uint64_t>(proto.uptime_ms(), uint64_t{INT64_MAX} / 2)));
-  absl::Status counts = CheckCount("SyncMessage.nodes", proto.nodes_size(), kNodesPerSyncMax);
-  counts.Update(CheckCount("SyncMessage.runs", proto.runs_size(), kRunsPerSyncMax));
-  if (!counts.ok()) return counts;
-  for (int k = 0; k < proto.nodes_size(); ++k) {
-    absl::StatusOr<NodeInfo> node = FromProto(proto.nodes(k));
-    if (!node.ok()) return Within(node.status(), "SyncMessage.nodes[", k, "]");
-    message.nodes.push_back(*std::move(node));
-  }
+  message.uptime = Milliseconds(proto.uptime_ms());
+  absl::Status count = CheckCount("SyncMessage.runs", proto.runs_size(), kRunsPerSyncMax);
+  if (!count.ok()) return count;
   absl::flat_hash_set<absl::string_view> seen;
   for (int k = 0; k < proto.runs_size(); ++k) {
     absl::StatusOr<RunState> run = FromProto(proto.runs(k));
@@ -288,6 +322,47 @@ absl::StatusOr<SyncMessage> FromProto(const v1::SyncMessage& proto) {
     message.runs.push_back(*std::move(run));
   }
   return message;
+}
+
+absl::StatusOr<swim::Message> FromProto(const v1::GossipMessage& proto) {
+  swim::Message message;
+  absl::StatusOr<NodeInfo> self = FromProto(proto.self());
+  if (!self.ok()) return Within(self.status(), "GossipMessage.self");
+  message.from = *std::move(self);
+  message.uptime = Milliseconds(proto.uptime_ms());
+  message.incarnation = proto.incarnation();
+  message.digest = proto.digest();
+  message.whole = proto.whole();
+  message.wants_whole = proto.wants_whole();
+  absl::Status count = CheckCount("GossipMessage.updates", proto.updates_size(), kUpdatesMax);
+  if (!count.ok()) return count;
+  for (int k = 0; k < proto.updates_size(); ++k) {
+    absl::StatusOr<swim::MemberUpdate> update = UpdateFromProto(proto.updates(k));
+    if (!update.ok()) return Within(update.status(), "GossipMessage.updates[", k, "]");
+    message.updates.push_back(*std::move(update));
+  }
+  return message;
+}
+
+absl::StatusOr<IndirectProbeQuery> FromProto(const v1::IndirectProbeRequest& proto) {
+  IndirectProbeQuery query;
+  absl::StatusOr<swim::Message> message = FromProto(proto.message());
+  if (!message.ok()) return Within(message.status(), "IndirectProbeRequest");
+  query.message = *std::move(message);
+  absl::StatusOr<NodeInfo> target = FromProto(proto.target());
+  if (!target.ok()) return Within(target.status(), "IndirectProbeRequest.target");
+  query.target = *std::move(target);
+  query.timeout = Milliseconds(proto.timeout_ms());
+  return query;
+}
+
+absl::StatusOr<IndirectProbeResult> FromProto(const v1::IndirectProbeReply& proto) {
+  IndirectProbeResult result;
+  absl::StatusOr<swim::Message> message = FromProto(proto.message());
+  if (!message.ok()) return Within(message.status(), "IndirectProbeReply");
+  result.message = *std::move(message);
+  result.ack = proto.ack();
+  return result;
 }
 
 absl::StatusOr<LinkOffer> FromProto(const v1::ConnectRequest& proto) {

@@ -29,6 +29,17 @@ v1::RunState ToProto(const RunState& run) {
   return proto;
 }
 
+v1::MemberUpdate ToProto(const swim::MemberUpdate& update) {
+  v1::MemberUpdate proto;
+  *proto.mutable_node() = weightmesh::ToProto(update.node);
+  proto.set_incarnation(update.incarnation);
+  proto.set_state(static_cast<v1::MemberState>(update.state));
+  for (const NodeId& accuser : update.accusers) *proto.add_accusers() = ToProto(accuser);
+  proto.set_record_version(update.record_version);
+  proto.set_record(update.record);
+  return proto;
+}
+
 }  // namespace
 
 v1::NodeInfo ToProto(const NodeInfo& node) {
@@ -83,8 +94,35 @@ v1::SyncMessage ToProto(const SyncMessage& message) {
   *proto.mutable_self() = ToProto(message.self);
   proto.set_sequence(message.sequence);
   proto.set_uptime_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(message.uptime)));
-  for (const NodeInfo& node : message.nodes) *proto.add_nodes() = ToProto(node);
   for (const RunState& run : message.runs) *proto.add_runs() = ToProto(run);
+  return proto;
+}
+
+v1::GossipMessage ToProto(const swim::Message& message) {
+  v1::GossipMessage proto;
+  proto.set_protocol_version(kPeerProtocolVersion);
+  *proto.mutable_self() = ToProto(message.from);
+  proto.set_uptime_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(message.uptime)));
+  proto.set_incarnation(message.incarnation);
+  proto.set_digest(message.digest);
+  proto.set_whole(message.whole);
+  proto.set_wants_whole(message.wants_whole);
+  for (const swim::MemberUpdate& update : message.updates) *proto.add_updates() = ToProto(update);
+  return proto;
+}
+
+v1::IndirectProbeRequest ToProto(const IndirectProbeQuery& query) {
+  v1::IndirectProbeRequest proto;
+  *proto.mutable_message() = ToProto(query.message);
+  *proto.mutable_target() = ToProto(query.target);
+  proto.set_timeout_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(query.timeout)));
+  return proto;
+}
+
+v1::IndirectProbeReply ToProto(const IndirectProbeResult& result) {
+  v1::IndirectProbeReply proto;
+  *proto.mutable_message() = ToProto(result.message);
+  proto.set_ack(result.ack);
   return proto;
 }
 

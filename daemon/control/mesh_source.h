@@ -47,6 +47,7 @@ struct ConfigReport {
   std::string version;      // weightmeshd --version
   std::map<std::string, std::string> transport_settings;
   std::vector<RunSnapshot> runs;
+  absl::Duration detection_time;  // NodeCore::detection_time()
 };
 
 // Methods are called on gRPC's threads, at once from several, and from inside a `done`; they must

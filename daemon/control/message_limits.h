@@ -9,7 +9,7 @@
 namespace weightmesh {
 
 // The upper ends of Limits in proto/weightmesh/v1/daemon_config.proto: what any daemon can know.
-constexpr size_t kNodesPerSyncMax = 4096;
+constexpr size_t kUpdatesMax = 4096;
 constexpr size_t kRunsPerSyncMax = 1024;
 constexpr size_t kFoundersMax = kReplicasPerRunMax;
 constexpr size_t kReplicasPerSenderMax = kReplicasPerRunMax;
@@ -22,6 +22,7 @@ constexpr size_t kControlAddressBytesMax = 270;  // a DNS name of 253, brackets,
 constexpr size_t kVersionBytesMax = 128;
 constexpr size_t kTransportKindBytesMax = 32;
 constexpr size_t kReasonBytesMax = 1024;  // of a failure, for people
+constexpr size_t kRecordBytesMax = 4000;  // swim::SwimOptions::record_bytes_max
 constexpr size_t kTransportAddressBytesMax = 64 * 1024;
 
 // One gRPC message between daemons, or to a daemon, in bytes.

@@ -185,6 +185,33 @@ void PeerClient::Probe(absl::string_view address, const NodeInfo& self, absl::Du
       [](const v1::ProbeReply& answer) { return FromProto(answer.self()); }, std::move(done));
 }
 
+void PeerClient::Gossip(absl::string_view address, const swim::Message& message,
+                        absl::Duration timeout, Done<swim::Message> done) {
+  impl_->Make<swim::Message, v1::GossipMessage, v1::GossipMessage>(
+      "Gossip", address, ToProto(message), timeout,
+      [](Stub* stub, auto* call, auto ended) {
+        stub->async()->Gossip(&call->context, &call->request, &call->response, std::move(ended));
+      },
+      [](const v1::GossipMessage& answer) -> absl::StatusOr<swim::Message> {
+        const absl::Status version =
+            CheckPeerProtocolVersion(answer.protocol_version(), "the daemon that answers");
+        if (!version.ok()) return version;
+        return FromProto(answer);
+      },
+      std::move(done));
+}
+
+void PeerClient::IndirectProbe(absl::string_view address, const IndirectProbeQuery& query,
+                               Done<IndirectProbeResult> done) {
+  impl_->Make<IndirectProbeResult, v1::IndirectProbeRequest, v1::IndirectProbeReply>(
+      "IndirectProbe", address, ToProto(query), query.timeout,
+      [](Stub* stub, auto* call, auto ended) {
+        stub->async()->IndirectProbe(&call->context, &call->request, &call->response,
+                                     std::move(ended));
+      },
+      [](const v1::IndirectProbeReply& answer) { return FromProto(answer); }, std::move(done));
+}
+
 void PeerClient::Connect(absl::string_view address, const LinkOffer& offer, absl::Duration timeout,
                          Done<LinkOffer> done) {
   impl_->Make<LinkOffer, v1::ConnectRequest, v1::ConnectReply>(

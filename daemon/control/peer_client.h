@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "daemon/control/indirect_probe.h"
 #include "daemon/control/link_offer.h"
 #include "daemon/control/schema_part.h"
 #include "daemon/core/sync_message.h"
@@ -40,6 +41,11 @@ class PeerClient {
             Done<SyncMessage> done);
   void Probe(absl::string_view address, const NodeInfo& self, absl::Duration timeout,
              Done<NodeInfo> done);
+  void Gossip(absl::string_view address, const swim::Message& message, absl::Duration timeout,
+              Done<swim::Message> done);
+  // The other side is given query.timeout as its own.
+  void IndirectProbe(absl::string_view address, const IndirectProbeQuery& query,
+                     Done<IndirectProbeResult> done);
   void Connect(absl::string_view address, const LinkOffer& offer, absl::Duration timeout,
                Done<LinkOffer> done);
   // NotFound: that daemon has no such schema; Unimplemented: it is of an older release.

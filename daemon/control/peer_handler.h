@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "absl/status/statusor.h"
+#include "daemon/control/indirect_probe.h"
 #include "daemon/control/link_offer.h"
 #include "daemon/control/schema_part.h"
 #include "daemon/core/sync_message.h"
@@ -24,6 +25,11 @@ class PeerHandler {
   // Answered with this node's own sync, the message taken in. AlreadyExists: the sender's node_id
   // is another live process's.
   virtual void OnSync(SyncMessage message, Done<SyncMessage> done) = 0;
+  // Answered with what the failure detector says to it. AlreadyExists as for OnSync; Aborted as
+  // PeerService.Gossip says.
+  virtual void OnGossip(swim::Message message, Done<swim::Message> done) = 0;
+  // Answered once the target was probed. Errors as OnGossip's.
+  virtual void OnIndirectProbe(IndirectProbeQuery query, Done<IndirectProbeResult> done) = 0;
   // Answered with this node's own identity.
   virtual void OnProbe(NodeInfo peer, Done<NodeInfo> done) = 0;
   // Answered with this node's own offer. FailedPrecondition when the kinds of transport differ;

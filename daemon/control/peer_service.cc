@@ -72,6 +72,40 @@ class PeerServiceImpl final : public v1::PeerService::CallbackService {
     return reply->reactor();
   }
 
+  grpc::ServerUnaryReactor* Gossip(grpc::CallbackServerContext*, const v1::GossipMessage* request,
+                                   v1::GossipMessage* response) override {
+    const auto reply = std::make_shared<UnaryReply<v1::GossipMessage>>(response);
+    if (absl::Status version = CheckVersion(*request); !version.ok()) {
+      reply->Fail(version);
+    } else if (absl::StatusOr<swim::Message> message = FromProto(*request); !message.ok()) {
+      reply->Fail(message.status());
+    } else {
+      handler_->OnGossip(*std::move(message), [reply](absl::StatusOr<swim::Message> answer) {
+        if (!answer.ok()) return reply->Fail(answer.status());
+        reply->Send(ToProto(*answer));
+      });
+    }
+    return reply->reactor();
+  }
+
+  grpc::ServerUnaryReactor* IndirectProbe(grpc::CallbackServerContext*,
+                                          const v1::IndirectProbeRequest* request,
+                                          v1::IndirectProbeReply* response) override {
+    const auto reply = std::make_shared<UnaryReply<v1::IndirectProbeReply>>(response);
+    if (absl::Status version = CheckVersion(request->message()); !version.ok()) {
+      reply->Fail(version);
+    } else if (absl::StatusOr<IndirectProbeQuery> query = FromProto(*request); !query.ok()) {
+      reply->Fail(query.status());
+    } else {
+      handler_->OnIndirectProbe(*std::move(query),
+                                [reply](absl::StatusOr<IndirectProbeResult> result) {
+                                  if (!result.ok()) return reply->Fail(result.status());
+                                  reply->Send(ToProto(*result));
+                                });
+    }
+    return reply->reactor();
+  }
+
   grpc::ServerUnaryReactor* Connect(grpc::CallbackServerContext*, const v1::ConnectRequest* request,
                                     v1::ConnectReply* response) override {
     const auto reply = std::make_shared<UnaryReply<v1::ConnectReply>>(response);

@@ -5,11 +5,13 @@
 #include <variant>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "daemon/core/ids.h"
 #include "daemon/core/pull.h"
 #include "daemon/core/run_config.h"
+#include "daemon/core/swim_actions.h"
 #include "proto/attach.h"
 #include "proto/outcome.h"
 
@@ -112,6 +114,19 @@ struct Probe {
   std::string address;
   absl::Duration timeout;
 };
+// A call of the failure detector: its probe, its news, or all that it knows (swim_actions.h). Ends
+// with GossipAnswered or GossipFailed. swim::IndirectProbe ends likewise.
+struct Gossip {
+  std::string address;
+  absl::Duration timeout;
+  swim::ProbeId probe{};  // 0: no probe
+  swim::Message message;
+};
+// The answer to GossipReceived, or to IndirectProbeReceived when that is refused.
+struct AnswerGossip {
+  swim::CallId call{};
+  absl::StatusOr<swim::Message> answer{swim::Message{}};
+};
 // Exchange transport addresses and tokens, then Transport::Connect.
 struct Connect {
   NodeId node;
@@ -134,9 +149,11 @@ struct Log {
   std::string text;
 };
 
-using Action = std::variant<AdmitReplica, RefuseAttach, ReportProgress, StartReplica, UpdatePage,
-                            Deliver, FinishLeave, FreeArena, StartPull, CancelPull, AnswerPull,
-                            StartSend, CutLink, ForgetNode, Sync, Probe, Connect, EndDaemon, Log>;
+using Action =
+    std::variant<AdmitReplica, RefuseAttach, ReportProgress, StartReplica, UpdatePage, Deliver,
+                 FinishLeave, FreeArena, StartPull, CancelPull, AnswerPull, StartSend, CutLink,
+                 ForgetNode, Sync, Probe, Gossip, AnswerGossip, swim::IndirectProbe,
+                 swim::AnswerIndirectProbe, Connect, EndDaemon, Log>;
 using Actions = std::vector<Action>;
 
 }  // namespace weightmesh

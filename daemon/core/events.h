@@ -10,6 +10,7 @@
 #include "daemon/core/ids.h"
 #include "daemon/core/pull.h"
 #include "daemon/core/run_config.h"
+#include "daemon/core/swim_actions.h"
 #include "daemon/core/sync_message.h"
 #include "proto/outcome.h"
 
@@ -129,6 +130,39 @@ struct ProbeFailed {
   NodeId node;
   std::string reason;
 };
+// Another daemon's call to the failure detector. Answered by AnswerGossip in the same Step.
+struct GossipReceived {
+  swim::CallId call{};
+  swim::Message message;
+};
+// Another daemon wants a third one to be probed within `timeout`. Answered by
+// swim::AnswerIndirectProbe, or AnswerGossip with an error.
+struct IndirectProbeReceived {
+  swim::CallId call{};
+  NodeInfo target;
+  absl::Duration timeout;
+  swim::Message message;
+};
+// Answers to the actions Gossip and swim::IndirectProbe; exactly one for each.
+struct GossipAnswered {
+  std::string address;
+  swim::ProbeId probe{};
+  swim::Message message;
+};
+struct GossipFailed {
+  std::string address;
+  swim::ProbeId probe{};
+  std::string reason;
+  bool refused = false;  // as SyncRefused
+};
+struct IndirectProbeAnswered {
+  swim::ProbeId probe{};
+  bool ack = false;
+  swim::Message message;
+};
+struct IndirectProbeFailed {
+  swim::ProbeId probe{};
+};
 // Another daemon asks for a link: it is to be known, so that its link goes when it goes.
 struct LinkOffered {
   NodeInfo from;
@@ -154,7 +188,8 @@ using Event =
     std::variant<AttachRequested, TrainerGone, LeaveRequested, Published, PublishSkipped,
                  CollectRequested, CaughtUp, Mixed, PullRequested, PullCancelled, PullAnswered,
                  PullEnded, SendEnded, LinkDown, FramesRefused, SyncReceived, SyncAnswered,
-                 SyncFailed, SyncRefused, ProbeAnswered, ProbeFailed, LinkOffered, LinkDoubted,
-                 LinkReady, LinkFailed, TimerFired>;
+                 SyncFailed, SyncRefused, ProbeAnswered, ProbeFailed, GossipReceived,
+                 IndirectProbeReceived, GossipAnswered, GossipFailed, IndirectProbeAnswered,
+                 IndirectProbeFailed, LinkOffered, LinkDoubted, LinkReady, LinkFailed, TimerFired>;
 
 }  // namespace weightmesh

@@ -1,10 +1,10 @@
-// Push-pull with everyone, and who is silent.
+// Push-pull with the others, and who is silent.
 #include "daemon/core/membership.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "daemon/core/hash.h"
 
 namespace weightmesh {
 namespace {
@@ -15,10 +15,18 @@ constexpr absl::Duration kSyncTimeoutMin = absl::Seconds(2);
 // Syncs open at once with nodes that do not answer. Each carries all that this node knows: made-up
 // nodes, told by a liar, must not take the time of real ones.
 constexpr size_t kUnheardSyncsMax = 128;
+// Least time between two signs of life of one node that the failure detector hears of.
+constexpr absl::Duration kVouchInterval = absl::Milliseconds(100);
 constexpr absl::Duration kConnectRetry = absl::Milliseconds(500);
 constexpr absl::Duration kConnectTimeout = absl::Seconds(2);
 // Starts that lie closer together than messages may take are not told apart.
 constexpr absl::Duration kStartTolerance = absl::Seconds(1);
+
+// 1, or with `many` others 0.5 to 1.5: so that not all are synced with at the same time.
+double JitterOf(NodeId node, absl::Time now, bool many) {
+  if (!many) return 1;
+  return 0.5 + CounterRng(node.low ^ static_cast<uint64_t>(absl::ToUnixNanos(now))).Unit();
+}
 
 }  // namespace
 
@@ -42,10 +50,15 @@ absl::Duration SyncTimeout(absl::Duration sync_interval) {
   return std::max(kSyncTimeoutMin, 2 * sync_interval);
 }
 
-Admission Membership::Admit(absl::Time now, const SyncMessage& message,
+absl::Duration SyncSpacing(absl::Duration sync_interval, size_t peers) {
+  const double intervals = static_cast<double>(peers) / static_cast<double>(kSyncsPerInterval);
+  return sync_interval * std::max(1.0, intervals);
+}
+
+Admission Membership::Admit(absl::Time now, const NodeInfo& sender, absl::Duration uptime,
                             absl::string_view answered_at) {
-  const auto found = peers_.find(message.self.node_id);
-  if (found == peers_.end() || found->second.info.session == message.self.session) {
+  const auto found = peers_.find(sender.node_id);
+  if (found == peers_.end() || found->second.info.session == sender.session) {
     return Admission::kKnown;
   }
   Peer& peer = found->second;
@@ -54,8 +67,8 @@ Admission Membership::Admit(absl::Time now, const SyncMessage& message,
     peer.claimant.reset();
     return Admission::kSuccessor;
   }
-  if (peer.refused.session == message.self.session) return Admission::kRefused;
-  peer.claimant = Claimant{message.self, now - message.uptime};
+  if (peer.refused.session == sender.session) return Admission::kRefused;
+  peer.claimant = Claimant{sender, now - uptime};
   return Admission::kContested;
 }
 
@@ -93,14 +106,22 @@ bool Membership::Learn(absl::Time now, const SyncMessage& message) {
       message.sequence <= known->sequence) {
     return false;
   }
-  LearnNode(now, message.self, /*first_hand=*/true);
+  Speaks(now, message.self, message.uptime);
   const auto sender = peers_.find(message.self.node_id);
-  if (sender != peers_.end()) {
-    sender->second.sequence = message.sequence;
-    sender->second.started_at = now - message.uptime;
-  }
-  for (const NodeInfo& info : message.nodes) LearnNode(now, info, /*first_hand=*/false);
+  if (sender != peers_.end()) sender->second.sequence = message.sequence;
   return true;
+}
+
+void Membership::Speaks(absl::Time now, const NodeInfo& sender, absl::Duration uptime) {
+  LearnNode(now, sender, /*first_hand=*/true);
+  const auto peer = peers_.find(sender.node_id);
+  if (peer != peers_.end()) peer->second.started_at = now - uptime;
+}
+
+void Membership::Moves(absl::Time now, const NodeInfo& node) {
+  const auto peer = peers_.find(node.node_id);
+  if (peer == peers_.end() || peer->second.info.session != node.session) return;
+  LearnNode(now, node, /*first_hand=*/true);
 }
 
 // Only a node itself tells of its sessions; from others just unknown nodes are taken over.
@@ -118,6 +139,7 @@ void Membership::LearnNode(absl::Time now, const NodeInfo& info, bool first_hand
   if (!first_hand) return;
   // What is asked at a former address can no longer be matched to the node.
   if (found->second.info.control_address != info.control_address) found->second.sync_open = false;
+  if (found->second.info.session != info.session) found->second.sequence = 0;
   found->second.info = info;
 }
 
@@ -140,6 +162,13 @@ bool Membership::Heard(absl::Time now, NodeId node) {
   found->second.silent = false;
   found->second.silent_reason.clear();
   return was_silent;
+}
+
+bool Membership::IsNewsToDetector(absl::Time now, NodeId node) {
+  const auto found = peers_.find(node);
+  if (found == peers_.end() || now < found->second.vouched_at + kVouchInterval) return false;
+  found->second.vouched_at = now;
+  return true;
 }
 
 bool Membership::MarkSilent(absl::Time now, NodeId node, absl::string_view reason) {
@@ -273,6 +302,10 @@ void Membership::Tick(absl::Time now, Actions* actions) {
     peer->synced_at = now;
     actions->push_back(Sync{peer->info.control_address, SyncTimeout(options_.sync_interval)});
   };
+  const auto answering = std::count_if(peers_.begin(), peers_.end(),
+                                       [](const auto& entry) { return entry.second.Answers(); });
+  const absl::Duration spacing =
+      SyncSpacing(options_.sync_interval, static_cast<size_t>(answering));
   std::vector<Peer*> unheard;
   size_t unheard_open = 0;
   for (auto& [node, peer] : peers_) {
@@ -280,6 +313,7 @@ void Membership::Tick(absl::Time now, Actions* actions) {
     if (peer.sync_open || now < peer.next_sync) continue;
     peer.next_sync = now + options_.sync_interval;
     if (peer.Answers()) {
+      peer.next_sync = now + spacing * JitterOf(node, now, spacing > options_.sync_interval);
       sync(&peer);
     } else {
       unheard.push_back(&peer);

@@ -1,9 +1,10 @@
-// Membership: which daemons there are and which of them answer. Core thread.
+// Membership: with which daemons this one talks, by syncs and links, and which of them answer it.
+// Core thread.
 //
-// Simple on purpose: a push-pull with every known daemon each interval. A daemon that does not
-// answer is silent, and an answer of any kind ends that. Others are told of the nodes that answer
-// only, so that those that are gone for good are forgotten by all. The full protocol takes this
-// class's place.
+// Who is there is Swim's to say (swim.h); here is what this node alone knows of each: a push-pull
+// of what is known of runs each interval, the data link, and silence. A daemon that does not answer
+// is silent, and any sign of life ends that; so training reacts at once, and the mesh within
+// seconds.
 #pragma once
 
 #include <cstdint>
@@ -55,7 +56,8 @@ struct Peer {
   absl::Time synced_at = absl::InfinitePast();  // when the open sync began
   absl::Time next_sync;
   bool probe_open = false;
-  absl::Time probed_at = absl::InfinitePast();  // when the open probe began
+  absl::Time probed_at = absl::InfinitePast();   // when the open probe began
+  absl::Time vouched_at = absl::InfinitePast();  // when the failure detector last heard of it
   bool connect_open = false;
   absl::Time next_connect = absl::InfinitePast();
   std::optional<Claimant> claimant;
@@ -71,6 +73,11 @@ enum class Admission {
 
 // How long a daemon may take to answer a sync before it is silent: above every interval.
 absl::Duration SyncTimeout(absl::Duration sync_interval);
+
+// Time between two syncs with one of `peers` others: as many as kSyncsPerInterval of them are
+// synced with each interval.
+constexpr size_t kSyncsPerInterval = 8;
+absl::Duration SyncSpacing(absl::Duration sync_interval, size_t peers);
 
 struct MembershipOptions {
   NodeInfo self;
@@ -88,9 +95,10 @@ class Membership {
   const std::map<NodeId, Peer>& peers() const { return peers_; }
   const Peer* Find(NodeId node) const;
 
-  // Whether the sender of `message` is who it says. `answered_at`: the address where it answered;
-  // empty when it called.
-  Admission Admit(absl::Time now, const SyncMessage& message, absl::string_view answered_at);
+  // Whether a message's sender is who it says. `answered_at`: the address where it answered; empty
+  // when it called.
+  Admission Admit(absl::Time now, const NodeInfo& sender, absl::Duration uptime,
+                  absl::string_view answered_at);
   // The probe of a contested node has ended. The process that goes, and whether it is the known
   // one: then the claimant has taken its place. Nothing when nobody claims.
   struct Settled {
@@ -99,13 +107,20 @@ class Membership {
   };
   std::optional<Settled> Settle(absl::Time now, NodeId node, bool former_lives);
 
-  // Takes over what a message says of its sender and of others. False when a newer message of the
-  // same process came before it: what it says of runs is out of date.
+  // Takes over what a message says of its sender. False when a newer message of the same process
+  // came before it: what it says of runs is out of date.
   bool Learn(absl::Time now, const SyncMessage& message);
-  // Adds a node that asks for a link and has not been heard of, unless nodes_max are known.
+  // `sender` has spoken for itself, otherwise than by a sync.
+  void Speaks(absl::Time now, const NodeInfo& sender, absl::Duration uptime);
+  // Adds a node that others tell of, or that asks for a link, unless nodes_max are known. It is
+  // synced with at once.
   void Meet(absl::Time now, const NodeInfo& node) { LearnNode(now, node, /*first_hand=*/false); }
+  // The process that is known has another address now.
+  void Moves(absl::Time now, const NodeInfo& node);
   // `node` gave a sign of life. True if that ended a silence.
   bool Heard(absl::Time now, NodeId node);
+  // Whether the failure detector is to hear of that: not of every pull.
+  bool IsNewsToDetector(absl::Time now, NodeId node);
   // `node` is silent from now on. True if it was not before.
   bool MarkSilent(absl::Time now, NodeId node, absl::string_view reason);
 

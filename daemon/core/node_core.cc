@@ -30,6 +30,7 @@ std::vector<ReplicaStatsSnapshot> NodeCore::Stats(absl::string_view run_id) cons
 }
 std::vector<RunSnapshot> NodeCore::Runs() const { return impl_->Runs(); }
 std::vector<LinkSnapshot> NodeCore::Links() const { return impl_->Links(); }
+absl::Duration NodeCore::detection_time() const { return impl_->detection_time(); }
 bool NodeCore::HasRun(absl::string_view run_id) const { return impl_->HasRun(run_id); }
 bool NodeCore::Knows(NodeId node) const { return impl_->Knows(node); }
 absl::StatusOr<ScheduleSnapshot> NodeCore::ScheduleOf(absl::string_view run_id, Round round,
@@ -45,7 +46,18 @@ NodeCore::Impl::Impl(NodeCoreOptions options, SlotKeeper* keeper, absl::Time now
       membership_(MembershipOptions{options_.self, options_.seeds, options_.sync_interval,
                                     options_.nodes_max},
                   now),
+      swim_(SwimOptionsOf(options_), options_.self, now),
       next_run_tick_(now) {}
+
+swim::SwimOptions NodeCore::Impl::SwimOptionsOf(const NodeCoreOptions& options) {
+  swim::SwimOptions swim_options = swim::OptionsFor(options.detection_target);
+  swim_options.nodes_max = options.nodes_max;
+  return swim_options;
+}
+
+absl::Duration NodeCore::Impl::detection_time() const {
+  return swim::ExpectedDetection(SwimOptionsOf(options_), swim_.living());
+}
 
 void NodeCore::Impl::Step(absl::Time now, const Event& event, Actions* actions) {
   now_ = std::max(now_, now);
@@ -55,7 +67,7 @@ void NodeCore::Impl::Step(absl::Time now, const Event& event, Actions* actions) 
 }
 
 absl::Time NodeCore::Impl::next_deadline() const {
-  absl::Time next = std::min(membership_.next_deadline(), next_run_tick_);
+  absl::Time next = std::min({membership_.next_deadline(), swim_.next_deadline(), next_run_tick_});
   for (const auto& [attach, local] : locals_) {
     if (!local->freed()) next = std::min(next, local->next_deadline());
   }
@@ -119,6 +131,9 @@ void NodeCore::Impl::Silence(NodeId node, absl::string_view reason) {
   if (!membership_.MarkSilent(now_, node, reason)) return;
   Warn(absl::StrCat("node ", node.ToString(), " at ", membership_.Find(node)->info.control_address,
                     " is silent: ", reason, "; pulls are redirected around it"));
+  swim::SwimActions actions;
+  swim_.Doubt(now_, node, &actions);
+  Perform(std::move(actions));
 }
 
 // For the log: an unknown token has no node, and a node may be linked before it is known.
@@ -132,7 +147,12 @@ std::string NodeCore::Impl::DescribeNode(NodeId node) const {
 void NodeCore::Impl::Heard(NodeId node) {
   if (membership_.Heard(now_, node)) {
     Inform(absl::StrCat("node ", node.ToString(), " answers again"));
+    SetHostGone(node, false);
   }
+  if (!membership_.IsNewsToDetector(now_, node)) return;
+  swim::SwimActions actions;
+  swim_.Heard(now_, node, membership_.Find(node)->info.session, &actions);
+  Perform(std::move(actions));
 }
 
 LocalReplica* NodeCore::Impl::FindLocal(AttachId attach) {
@@ -292,6 +312,7 @@ void NodeCore::Impl::On(const SyncAnswered& event) {
     Silence(node, "another node answers at its address");
   }
   MergeSync(event.message, event.address);
+  Introduce(event.message.self);
 }
 
 void NodeCore::Impl::On(const SyncFailed& event) {
@@ -342,6 +363,9 @@ void NodeCore::Impl::On(const LinkFailed& event) {
 
 void NodeCore::Impl::On(const TimerFired&) {
   membership_.Tick(now_, actions_);
+  swim::SwimActions todo;
+  swim_.Tick(now_, &todo);
+  Perform(std::move(todo));
   TickReplicas();
   TickRuns();
 }

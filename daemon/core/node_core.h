@@ -16,6 +16,7 @@
 #include "daemon/core/actions.h"
 #include "daemon/core/events.h"
 #include "daemon/core/snapshot.h"
+#include "daemon/core/swim_policy.h"
 #include "daemon/core/sync_message.h"
 
 namespace weightmesh {
@@ -37,6 +38,7 @@ struct NodeCoreOptions {
   NodeInfo self;
   std::vector<std::string> seeds;
   absl::Duration sync_interval = absl::Seconds(1);
+  absl::Duration detection_target = swim::kDetectionTargetDefault;
   uint32_t runs_max = 64;
   uint32_t replicas_max = 64;
   uint32_t segments_max = 4096;
@@ -74,6 +76,8 @@ class NodeCore {
   std::vector<RunSnapshot> Runs() const;
   std::vector<LinkSnapshot> Links() const;
   bool HasRun(absl::string_view run_id) const;
+  // swim::ExpectedDetection among the nodes that are known.
+  absl::Duration detection_time() const;
   // Whether `node` is another daemon that is remembered.
   bool Knows(NodeId node) const;
   // NotFound: no such run; FailedPrecondition: not started; OutOfRange: no such segment.

@@ -1,7 +1,7 @@
 // NodeCore::Impl: the state of a node and its parts, split over node_core.cc (events),
-// node_identity.cc (whose process speaks), node_founding.cc (attach, start), node_joining.cc (who
-// comes later), node_merging.cc (what peers say of runs), node_forgetting.cc and node_snapshots.cc.
-// Core thread.
+// node_identity.cc (whose process speaks), node_gossip.cc (who is there), node_founding.cc (attach,
+// start), node_joining.cc (who comes later), node_merging.cc (what peers say of runs),
+// node_forgetting.cc and node_snapshots.cc. Core thread.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,7 @@
 #include "daemon/core/node_core.h"
 #include "daemon/core/run.h"
 #include "daemon/core/step_context.h"
+#include "daemon/core/swim.h"
 
 namespace weightmesh {
 
@@ -41,6 +42,7 @@ class NodeCore::Impl final : public StepContext {
   std::vector<RunSnapshot> Runs() const;
   std::vector<LinkSnapshot> Links() const;
   bool HasRun(absl::string_view run_id) const;
+  absl::Duration detection_time() const;
   bool Knows(NodeId node) const { return membership_.Find(node) != nullptr; }
   absl::StatusOr<ScheduleSnapshot> ScheduleOf(absl::string_view run_id, Round round,
                                               SegmentId segment);
@@ -60,6 +62,8 @@ class NodeCore::Impl final : public StepContext {
   LinkStatistics& link(NodeId node) override { return links_[node]; }
 
  private:
+  static swim::SwimOptions SwimOptionsOf(const NodeCoreOptions& options);
+
   struct OpenPull {
     AttachId attach{};
     SegmentId segment{};
@@ -88,6 +92,12 @@ class NodeCore::Impl final : public StepContext {
   void On(const SyncRefused& event);  // node_identity.cc
   void On(const ProbeAnswered& event);
   void On(const ProbeFailed& event);
+  void On(const GossipReceived& event);  // these six: node_gossip.cc
+  void On(const IndirectProbeReceived& event);
+  void On(const GossipAnswered& event);
+  void On(const GossipFailed& event);
+  void On(const IndirectProbeAnswered& event);
+  void On(const IndirectProbeFailed& event);
   void On(const LinkOffered& event);
   void On(const LinkDoubted& event);
   void On(const LinkReady& event);
@@ -109,11 +119,23 @@ class NodeCore::Impl final : public StepContext {
   void Inform(std::string text) { Emit(Log{LogLevel::kInfo, std::move(text)}); }
 
   // node_identity.cc
+  bool Admits(const NodeInfo& sender, absl::Duration uptime, absl::string_view answered_at,
+              bool* is_successor);
   void MergeSync(const SyncMessage& message, absl::string_view answered_at);
-  void MeetTwin(const SyncMessage& message);
+  absl::Status TakeInSpeaker(const swim::Message& message, absl::string_view answered_at);
+  void MeetTwin(const NodeInfo& twin, absl::Duration uptime);
   void LoseIdentity(const std::string& reason);
   bool SettleClaim(NodeId node, bool former_lives);
   void BuryFormerSession(const NodeInfo& from);
+
+  // node_gossip.cc
+  swim::Message Stamped(swim::Message message) const;
+  void Perform(swim::SwimActions actions);
+  void Introduce(const NodeInfo& node);
+  void OnNotice(const swim::Notice& notice);
+  void Gone(const NodeInfo& node, const std::string& how);
+  void SetHostGone(NodeId node, bool gone);
+  std::string DescribeAccuser(NodeId by) const;
 
   // node_forgetting.cc
   bool HasLiveMember(const Run& run) const;
@@ -158,6 +180,7 @@ class NodeCore::Impl final : public StepContext {
   Actions* actions_ = nullptr;  // of the Step that runs
 
   Membership membership_;
+  swim::Swim swim_;
   std::map<std::string, std::unique_ptr<Run>, std::less<>> runs_;
   // Started runs whose trainers have not been released yet: until when they wait for links.
   std::map<std::string, absl::Time> unreleased_;

@@ -24,25 +24,54 @@ std::string DescribeTwin(const NodeInfo& stays, const NodeInfo& goes) {
 
 }  // namespace
 
-void NodeCore::Impl::MergeSync(const SyncMessage& message, absl::string_view answered_at) {
-  if (message.self.node_id == options_.self.node_id) return MeetTwin(message);
-  const Admission admission = membership_.Admit(now_, message, answered_at);
-  if (admission == Admission::kRefused) return;
-  if (admission == Admission::kContested) {
-    return membership_.ProbeNow(now_, message.self.node_id, kClaimProbeTimeout, actions_);
+// False: nothing of what `sender` says is to be believed, now at least.
+bool NodeCore::Impl::Admits(const NodeInfo& sender, absl::Duration uptime,
+                            absl::string_view answered_at, bool* is_successor) {
+  if (sender.node_id == options_.self.node_id) {
+    MeetTwin(sender, uptime);
+    return false;
   }
+  const Admission admission = membership_.Admit(now_, sender, uptime, answered_at);
+  if (admission == Admission::kContested) {
+    membership_.ProbeNow(now_, sender.node_id, kClaimProbeTimeout, actions_);
+  }
+  *is_successor = admission == Admission::kSuccessor;
+  return admission == Admission::kKnown || admission == Admission::kSuccessor;
+}
+
+void NodeCore::Impl::MergeSync(const SyncMessage& message, absl::string_view answered_at) {
+  bool is_successor = false;
+  if (!Admits(message.self, message.uptime, answered_at, &is_successor)) return;
   const bool in_order = membership_.Learn(now_, message);
   Heard(message.self.node_id);
   if (!in_order) return;
-  if (admission == Admission::kSuccessor) BuryFormerSession(message.self);
+  if (is_successor) BuryFormerSession(message.self);
   for (const RunState& state : message.runs) MergeRun(message.self, state);
 }
 
+// Who gossips, speaks for itself as in a sync. Errors as PeerService.Gossip says.
+absl::Status NodeCore::Impl::TakeInSpeaker(const swim::Message& message,
+                                           absl::string_view answered_at) {
+  const NodeInfo& sender = message.from;
+  bool is_successor = false;
+  if (Admits(sender, message.uptime, answered_at, &is_successor)) {
+    membership_.Speaks(now_, sender, message.uptime);
+    Heard(sender.node_id);
+    if (is_successor) BuryFormerSession(sender);
+    return absl::OkStatus();
+  }
+  if (absl::Status caller = CheckCaller(sender); !caller.ok()) return caller;
+  // Its own words, by way of a seed.
+  if (sender.node_id == options_.self.node_id) return absl::OkStatus();
+  return absl::AbortedError(absl::StrCat("node ", sender.node_id.ToString(),
+                                         " was another process, which is asked first "
+                                         "whether it lives; try again"));
+}
+
 // This node's own id: from this process itself, by way of a seed, or from another one.
-void NodeCore::Impl::MeetTwin(const SyncMessage& message) {
-  const NodeInfo& twin = message.self;
+void NodeCore::Impl::MeetTwin(const NodeInfo& twin, absl::Duration uptime) {
   if (twin.session == options_.self.session || twin.session == twin_.session) return;
-  if (!StartedLater(twin, now_ - message.uptime, options_.self, started_at_)) {
+  if (!StartedLater(twin, now_ - uptime, options_.self, started_at_)) {
     return LoseIdentity(DescribeTwin(twin, options_.self));
   }
   twin_ = twin;

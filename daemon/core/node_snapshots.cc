@@ -12,9 +12,6 @@ SyncMessage NodeCore::Impl::MakeSync() {
   message.sequence = ++last_sync_;
   message.uptime = now_ - started_at_;
   message.self = options_.self;
-  for (const auto& [node, peer] : membership_.peers()) {
-    if (!peer.silent) message.nodes.push_back(peer.info);
-  }
   for (const auto& [name, run] : runs_) {
     RunState state;
     state.run_id = name;

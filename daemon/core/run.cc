@@ -91,9 +91,17 @@ void Run::Put(const Member& member) {
   entry->second.number = added ? roster_size() : former.number;
   if (started_ && added) roster_.push_back(&entry->second);
   const auto decides = [](const Member& m) {
-    return std::tuple(m.info.state, m.info.active_from, m.info.left_at);
+    return std::tuple(m.info.state, m.info.active_from, m.info.left_at, m.host_gone);
   };
   if (added || decides(former) != decides(member)) views_.clear();
+}
+
+void Run::SetHostGone(NodeId node, bool gone) {
+  for (auto& [replica, member] : members_) {
+    if (member.node != node || member.host_gone == gone) continue;
+    member.host_gone = gone;
+    views_.clear();
+  }
 }
 
 std::optional<uint32_t> Run::NumberOf(ReplicaId replica) const {
@@ -112,7 +120,7 @@ bool Run::TakesPart(const Member& member, Round round) const {
       info.state != ReplicaState::kJoining && (!ends || info.active_from < info.left_at);
   if (!begins || round < info.active_from) return false;
   if (config().schedule != ScheduleKind::kHashCycle) return true;
-  return ends ? round < info.left_at : IsLive(info.state);
+  return ends ? round < info.left_at : IsLive(info.state) && !member.host_gone;
 }
 
 std::shared_ptr<const RoundView> Run::ViewOf(Round round) const {

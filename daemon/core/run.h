@@ -29,6 +29,8 @@ struct Member {
   // The node has said that the run has started with this replica on it: no other can claim it.
   bool confirmed = false;
   uint32_t number = 0;  // in the run's roster; from the start on
+  // The mesh holds that process for dead, or it has left the mesh.
+  bool host_gone = false;
 };
 
 // What another daemon said last about the run.
@@ -83,6 +85,8 @@ class Run {
   void Erase(ReplicaId replica) { members_.erase(replica); }
   // Something that decides over views was changed in a member: state, active_from or left_at.
   void MemberChanged() { views_.clear(); }
+  // Sets Member::host_gone of all members on `node`.
+  void SetHostGone(NodeId node, bool gone);
 
   // The waiting replicas, and the hash by which daemons compare what they know of them.
   std::vector<ReplicaId> Waiting() const;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "daemon/core/ids.h"
 #include "daemon/core/sync_message.h"
 
@@ -37,6 +38,7 @@ constexpr size_t kAccusersMax = 4;
 // What every call of the membership carries, and every answer.
 struct Message {
   NodeInfo from;
+  absl::Duration uptime;     // of from's process; the core's to fill in and to judge, not Swim's
   uint64_t incarnation = 0;  // of `from`
   uint64_t digest = 0;       // of all that the sender believes of the living
   bool whole = false;        // `updates` is all that the sender knows, not news

@@ -64,10 +64,9 @@ struct RunState {
 
 struct SyncMessage {
   NodeInfo self;
-  uint64_t sequence =
-      0;  // counts this process's messages, so that an overtaken one is known as such
+  // Counts this process's messages, so that an overtaken one is known as such.
+  uint64_t sequence = 0;
   absl::Duration uptime;  // of this process
-  std::vector<NodeInfo> nodes;
   std::vector<RunState> runs;
 };
 

@@ -75,8 +75,13 @@ void AddOptions(CLI::App* app, CommandLine* flags, std::string* level, std::stri
                 "Accept unencrypted, unauthenticated control traffic beyond loopback")
       ->group(kControl);
   group(app->add_option("--sync-interval-ms", flags->sync_interval_ms,
-                        "Time between two push-pulls with each daemon, 50 to 60000 [1000]")
+                        "Time between two push-pulls with each of few daemons, 50 to 60000 [1000]")
             ->check(CLI::Range(int64_t{50}, int64_t{60000})),
+        kControl, "MS");
+  group(app->add_option("--detection-target-ms", flags->detection_target_ms,
+                        "Median time until a dead daemon is known to be dead, among 64 daemons, "
+                        "500 to 60000; alike on all [3000]")
+            ->check(CLI::Range(int64_t{500}, int64_t{60000})),
         kControl, "MS");
 
   group(app->add_option("--state-directory", flags->state_directory,
@@ -155,6 +160,9 @@ void ApplyFlags(const CommandLine& flags, v1::DaemonConfig* config) {
   if (flags.log_file) config->mutable_log()->set_file(*flags.log_file);
   if (flags.sync_interval_ms) {
     config->mutable_membership()->set_sync_interval_ms(*flags.sync_interval_ms);
+  }
+  if (flags.detection_target_ms) {
+    config->mutable_membership()->set_detection_target_ms(*flags.detection_target_ms);
   }
 }
 

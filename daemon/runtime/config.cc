@@ -8,6 +8,7 @@
 #include "daemon/control/address.h"
 #include "daemon/control/plaintext.h"
 #include "daemon/core/membership.h"
+#include "daemon/core/swim_policy.h"
 #include "daemon/runtime/fault_config.h"
 
 namespace weightmesh {
@@ -21,6 +22,8 @@ constexpr size_t kAttachSocketBytesMax = 107;  // sun_path, less its final zero
 constexpr int kSeedsMax = 4096;
 constexpr int kDevicesMax = 64;
 constexpr uint64_t kSyncIntervalDefaultMs = 1000;
+constexpr uint64_t kDetectionTargetDefaultMs = 3000;
+static_assert(swim::kDetectionTargetDefault == absl::Milliseconds(kDetectionTargetDefaultMs));
 
 // A number of the configuration that 0 sets to its default.
 struct Number {
@@ -57,6 +60,8 @@ absl::Status CheckNumbers(const v1::DaemonConfig& config) {
       {"limits.watchers_max", limits.watchers_max(), kWatchersDefault, 1, 4096},
       {"membership.sync_interval_ms", config.membership().sync_interval_ms(),
        kSyncIntervalDefaultMs, 50, 60000},
+      {"membership.detection_target_ms", config.membership().detection_target_ms(),
+       kDetectionTargetDefaultMs, 500, 60000},
   };
   for (const Number& number : numbers) {
     if (absl::Status status = CheckNumber(number); !status.ok()) return status;
@@ -188,6 +193,9 @@ v1::DaemonConfig ApplyDefaults(v1::DaemonConfig config, uint64_t arena_bytes_def
   if (limits.watchers_max() == 0) limits.set_watchers_max(kWatchersDefault);
   v1::Membership& membership = *config.mutable_membership();
   if (membership.sync_interval_ms() == 0) membership.set_sync_interval_ms(kSyncIntervalDefaultMs);
+  if (membership.detection_target_ms() == 0) {
+    membership.set_detection_target_ms(kDetectionTargetDefaultMs);
+  }
   if (config.transport().kind().empty()) config.mutable_transport()->set_kind(kTransportDefault);
   return config;
 }
@@ -211,9 +219,21 @@ std::string ToTextproto(const v1::DaemonConfig& config) {
 std::string DerivedTimesAsComments(const v1::DaemonConfig& config) {
   const auto interval =
       absl::Milliseconds(static_cast<int64_t>(config.membership().sync_interval_ms()));
+  const swim::SwimOptions detector = swim::OptionsFor(
+      absl::Milliseconds(static_cast<int64_t>(config.membership().detection_target_ms())));
+  const auto detection = [&](size_t daemons) {
+    return absl::StrCat(absl::FormatDuration(absl::Trunc(swim::ExpectedDetection(detector, daemons),
+                                                         absl::Milliseconds(10))),
+                        " among ", daemons);
+  };
   return absl::StrCat("# Derived: a daemon that does not answer a sync within ",
                       absl::FormatDuration(SyncTimeout(interval)),
-                      " is silent.\n# Each run derives its times from its round_deadline, and logs "
+                      " is silent.\n# Each daemon probes another every ",
+                      absl::FormatDuration(detector.probe_interval), ", which has ",
+                      absl::FormatDuration(detector.probe_timeout),
+                      " to answer; a death is known to half of the daemons within ", detection(8),
+                      " and ", detection(64),
+                      " daemons.\n# Each run derives its times from its round_deadline, and logs "
                       "them when it starts.\n");
 }
 

@@ -43,6 +43,7 @@ NodeCoreOptions CoreOptions(const v1::DaemonConfig& config, const NodeInfo& self
   options.self = self;
   options.seeds.assign(config.seeds().begin(), config.seeds().end());
   options.sync_interval = absl::Milliseconds(config.membership().sync_interval_ms());
+  options.detection_target = absl::Milliseconds(config.membership().detection_target_ms());
   options.runs_max = config.limits().runs_max();
   options.replicas_max = config.limits().replicas_max();
   options.segments_max = config.limits().segments_max();
@@ -90,6 +91,10 @@ class Node::Impl final : public ActionHandler {
   // Actions on the control plane.
   void Run(const Sync& action);
   void Run(const Probe& action);
+  void Run(const Gossip& action);
+  void Run(const AnswerGossip& action) { service_->Answer(action); }
+  void Run(const swim::IndirectProbe& action);
+  void Run(const swim::AnswerIndirectProbe& action) { service_->Answer(action); }
   void Run(const Connect& action);
   // The daemon itself.
   void Run(const EndDaemon& action) {
@@ -236,6 +241,25 @@ void Node::Impl::Run(const Probe& action) {
                                                   : std::string(answer.status().message())});
         }
       });
+}
+
+void Node::Impl::Run(const Gossip& action) {
+  peers_->Gossip(
+      action.address, action.message, action.timeout,
+      [this, address = action.address, probe = action.probe](absl::StatusOr<swim::Message> answer) {
+        if (answer.ok()) return PostEvent(GossipAnswered{address, probe, *answer});
+        PostEvent(GossipFailed{address, probe, std::string(answer.status().message()),
+                               absl::IsAlreadyExists(answer.status())});
+      });
+}
+
+void Node::Impl::Run(const swim::IndirectProbe& action) {
+  peers_->IndirectProbe(action.via_address,
+                        IndirectProbeQuery{action.message, action.target, action.timeout},
+                        [this, probe = action.id](absl::StatusOr<IndirectProbeResult> result) {
+                          if (!result.ok()) return PostEvent(IndirectProbeFailed{probe});
+                          PostEvent(IndirectProbeAnswered{probe, result->ack, result->message});
+                        });
 }
 
 void Node::Impl::Run(const Connect& action) {

@@ -8,6 +8,14 @@
 #include "absl/strings/str_cat.h"
 
 namespace weightmesh {
+namespace {
+
+absl::Status TooManyQuestions() {
+  return absl::ResourceExhaustedError(
+      "the daemon has too many questions waiting, or is stopping; ask again later");
+}
+
+}  // namespace
 
 NodeService::NodeService(v1::DaemonConfig config, std::string version, Executor* executor)
     : config_(std::move(config)),
@@ -28,10 +36,7 @@ void NodeService::Ask(Done<T> done, std::function<absl::StatusOr<T>()> answer) {
     if (loop_ == nullptr) return (*shared)(absl::UnavailableError("the daemon did not start"));
     (*shared)(answer());
   });
-  if (!posted) {
-    (*shared)(absl::ResourceExhaustedError(
-        "the daemon has too many questions waiting, or is stopping; ask again later"));
-  }
+  if (!posted) (*shared)(TooManyQuestions());
 }
 
 absl::Status NodeService::CheckRun(const std::string& run_id) const {
@@ -87,7 +92,8 @@ void NodeService::Links(Done<LinksReport> done) {
 
 void NodeService::Config(Done<ConfigReport> done) {
   Ask<ConfigReport>(std::move(done), [this] {
-    return ConfigReport{config_, version_, data_plane_->settings(), loop_->core().Runs()};
+    return ConfigReport{config_, version_, data_plane_->settings(), loop_->core().Runs(),
+                        loop_->core().detection_time()};
   });
 }
 
@@ -99,6 +105,45 @@ void NodeService::OnSync(SyncMessage message, Done<SyncMessage> done) {
                        return known;
                      return loop_->core().MakeSync();
                    });
+}
+
+// The core answers by an action, which may come later.
+void NodeService::OnGossip(swim::Message message, Done<swim::Message> done) {
+  const auto refuse = done;
+  const bool posted =
+      executor_->Post([this, message = std::move(message), done = std::move(done)]() mutable {
+        if (loop_ == nullptr) return done(absl::UnavailableError("the daemon did not start"));
+        const swim::CallId call{++last_call_};
+        gossip_.emplace(call, std::move(done));
+        loop_->Feed(GossipReceived{call, std::move(message)});
+      });
+  if (!posted) refuse(TooManyQuestions());
+}
+
+void NodeService::OnIndirectProbe(IndirectProbeQuery query, Done<IndirectProbeResult> done) {
+  const auto refuse = done;
+  const bool posted =
+      executor_->Post([this, query = std::move(query), done = std::move(done)]() mutable {
+        if (loop_ == nullptr) return done(absl::UnavailableError("the daemon did not start"));
+        const swim::CallId call{++last_call_};
+        indirect_probes_.emplace(call, std::move(done));
+        loop_->Feed(IndirectProbeReceived{call, std::move(query.target), query.timeout,
+                                          std::move(query.message)});
+      });
+  if (!posted) refuse(TooManyQuestions());
+}
+
+void NodeService::Answer(const AnswerGossip& action) {
+  if (auto gossip = gossip_.extract(action.call)) return gossip.mapped()(action.answer);
+  if (auto probe = indirect_probes_.extract(action.call)) {
+    probe.mapped()(action.answer.status());
+  }
+}
+
+void NodeService::Answer(const swim::AnswerIndirectProbe& action) {
+  if (auto probe = indirect_probes_.extract(action.call)) {
+    probe.mapped()(IndirectProbeResult{action.message, action.ack});
+  }
 }
 
 void NodeService::OnProbe(NodeInfo, Done<NodeInfo> done) {

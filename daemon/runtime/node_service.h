@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -39,9 +40,15 @@ class NodeService final : public MeshSource, public PeerHandler {
 
   // PeerHandler.
   void OnSync(SyncMessage message, Done<SyncMessage> done) override;
+  void OnGossip(swim::Message message, Done<swim::Message> done) override;
+  void OnIndirectProbe(IndirectProbeQuery query, Done<IndirectProbeResult> done) override;
   void OnProbe(NodeInfo peer, Done<NodeInfo> done) override;
   void OnConnect(LinkOffer offer, Done<LinkOffer> done) override;
   void OnGetSchema(SchemaQuery query, Done<SchemaPart> done) override;
+
+  // The core's answers to calls that it was fed. On the core's thread.
+  void Answer(const AnswerGossip& action);
+  void Answer(const swim::AnswerIndirectProbe& action);
 
  private:
   template <typename T>
@@ -55,6 +62,10 @@ class NodeService final : public MeshSource, public PeerHandler {
   CoreLoop* loop_ = nullptr;
   DataPlane* data_plane_ = nullptr;
   Trainers* trainers_ = nullptr;
+  // Calls that the core has not answered yet. On the core's thread.
+  std::map<swim::CallId, Done<swim::Message>> gossip_;
+  std::map<swim::CallId, Done<IndirectProbeResult>> indirect_probes_;
+  uint64_t last_call_ = 0;
 };
 
 }  // namespace weightmesh

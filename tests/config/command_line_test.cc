@@ -47,7 +47,9 @@ TEST(CommandLine, EveryFlagReachesTheConfig) {
                                           "--log-file",
                                           "/l",
                                           "--sync-interval-ms",
-                                          "250"});
+                                          "250",
+                                          "--detection-target-ms",
+                                          "1500"});
   ASSERT_FALSE(result.exit_code.has_value()) << result.text;
   const auto config = ResolveConfig(result.flags);
   ASSERT_TRUE(config.ok()) << config.status();
@@ -64,6 +66,7 @@ TEST(CommandLine, EveryFlagReachesTheConfig) {
   EXPECT_EQ(config->log().format(), v1::Log::FORMAT_JSON);
   EXPECT_EQ(config->log().file(), "/l");
   EXPECT_EQ(config->membership().sync_interval_ms(), 250u);
+  EXPECT_EQ(config->membership().detection_target_ms(), 1500u);
 }
 
 TEST(CommandLine, FlagsOverrideTheFileAndTheFileTheDefaults) {
@@ -123,11 +126,26 @@ TEST(CommandLine, FaultsAreUsageErrorsThatNameTheArgument) {
 TEST(CommandLine, HelpAndVersionEndWell) {
   const CommandLineResult help = Parse({"--help"});
   EXPECT_EQ(help.exit_code, kExitGood);
-  for (const char* flag :
-       {"--config", "--listen", "--advertise", "--seed", "--state-directory", "--attach-socket",
-        "--attach-group", "--insecure-plaintext", "--transport", "--device", "--log-level",
-        "--log-format", "--log-file", "--sync-interval-ms", "--print-config", "--check",
-        "--version", "--help", "Exit codes"}) {
+  for (const char* flag : {"--config",
+                           "--listen",
+                           "--advertise",
+                           "--seed",
+                           "--state-directory",
+                           "--attach-socket",
+                           "--attach-group",
+                           "--insecure-plaintext",
+                           "--transport",
+                           "--device",
+                           "--log-level",
+                           "--log-format",
+                           "--log-file",
+                           "--sync-interval-ms",
+                           "--detection-target-ms",
+                           "--print-config",
+                           "--check",
+                           "--version",
+                           "--help",
+                           "Exit codes"}) {
     EXPECT_THAT(help.text, HasSubstr(flag));
   }
   const CommandLineResult version = Parse({"--version"});

@@ -35,6 +35,7 @@ limits {
 }
 membership {
   sync_interval_ms: 1000
+  detection_target_ms: 3000
 }
 transport {
   kind: "ucx"
@@ -150,6 +151,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"SyncLong",
                   [](auto* c) { c->mutable_membership()->set_sync_interval_ms(60001); },
                   {"membership.sync_interval_ms", "60001"}},
+        BadConfig{"DetectionTargetTooShort",
+                  [](auto* c) { c->mutable_membership()->set_detection_target_ms(499); },
+                  {"membership.detection_target_ms", "499", "500 to 60000"}},
         BadConfig{"Transport",
                   [](auto* c) { c->mutable_transport()->set_kind("tcp"); },
                   {"transport.kind", "tcp", "ucx, loopback"}},

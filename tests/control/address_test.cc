@@ -75,11 +75,12 @@ TEST(Plaintext, LoopbackOrSaidInWords) {
 }
 
 TEST(ProtocolVersion, NamesBothAndTheCure) {
-  EXPECT_TRUE(CheckPeerProtocolVersion(1, "weightmeshd 0.1.0").ok());
-  const absl::Status refused = CheckPeerProtocolVersion(2, "weightmeshd 9 at h:1");
+  EXPECT_TRUE(CheckPeerProtocolVersion(kPeerProtocolVersion, "weightmeshd 0.1.0").ok());
+  const absl::Status refused =
+      CheckPeerProtocolVersion(kPeerProtocolVersion + 1, "weightmeshd 9 at h:1");
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(Said(refused),
-            "weightmeshd 9 at h:1 speaks peer protocol version 2, this daemon version 1; run the "
+            "weightmeshd 9 at h:1 speaks peer protocol version 3, this daemon version 2; run the "
             "same weightmeshd release on all nodes");
 }
 

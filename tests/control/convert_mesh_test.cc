@@ -166,6 +166,7 @@ TEST(ConvertMesh, Config) {
   EXPECT_EQ(proto.config().seeds(0), "10.0.0.2:7473");
   EXPECT_EQ(proto.version(), "0.1.0");
   EXPECT_EQ(proto.transport_settings().at("TCP_TX_SEG_SIZE"), "256k");
+  EXPECT_EQ(proto.detection_ms(), 2570);
   ASSERT_EQ(proto.derived_times_size(), 1);
   EXPECT_EQ(proto.derived_times(0).run_id(), "letters");
   EXPECT_EQ(proto.derived_times(0).round_deadline_ms(), 1500);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "daemon/control/message_limits.h"
+#include "daemon/control/protocol_version.h"
 #include "daemon/mem/founding.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "tests/control/samples.h"
@@ -33,15 +34,13 @@ void ExpectSame(const Proto& a, const Proto& b) {
 TEST(ConvertPeer, SyncKeepsEveryField) {
   const SyncMessage sent = testing::SampleSync();
   const v1::SyncMessage proto = ToProto(sent);
-  EXPECT_EQ(proto.protocol_version(), 1u);
+  EXPECT_EQ(proto.protocol_version(), kPeerProtocolVersion);
   const absl::StatusOr<SyncMessage> got = FromProto(proto);
   ASSERT_TRUE(got.ok()) << got.status();
   EXPECT_EQ(got->self.node_id, sent.self.node_id);
   EXPECT_EQ(got->self.session, 7000u);
   EXPECT_EQ(got->self.control_address, "10.0.0.1:7473");
   EXPECT_EQ(got->self.version, "0.1.0");
-  ASSERT_EQ(got->nodes.size(), 2u);
-  EXPECT_EQ(got->nodes[1].node_id, sent.nodes[1].node_id);
   ASSERT_EQ(got->runs.size(), 2u);
   const RunState& run = got->runs[0];
   EXPECT_EQ(run.run_id, "letters");
@@ -238,16 +237,83 @@ TEST(ConvertPeer, RefusesWrongRuns) {
         }}});
 }
 
+TEST(ConvertPeer, GossipKeepsEveryField) {
+  const swim::Message sent = testing::SampleGossip();
+  const v1::GossipMessage proto = ToProto(sent);
+  EXPECT_EQ(proto.protocol_version(), kPeerProtocolVersion);
+  const absl::StatusOr<swim::Message> got = FromProto(proto);
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(got->from, sent.from);
+  EXPECT_EQ(got->uptime, sent.uptime);
+  EXPECT_EQ(got->incarnation, 4u);
+  EXPECT_EQ(got->digest, 55u);
+  EXPECT_FALSE(got->whole);
+  EXPECT_TRUE(got->wants_whole);
+  EXPECT_EQ(got->updates, sent.updates);
+  ExpectSame(ToProto(*got), proto);
+
+  const absl::StatusOr<IndirectProbeQuery> query =
+      FromProto(ToProto(IndirectProbeQuery{sent, testing::SampleNode(5), absl::Milliseconds(300)}));
+  ASSERT_TRUE(query.ok()) << query.status();
+  EXPECT_EQ(query->message.updates, sent.updates);
+  EXPECT_EQ(query->target, testing::SampleNode(5));
+  EXPECT_EQ(query->timeout, absl::Milliseconds(300));
+  for (const bool ack : {false, true}) {
+    const absl::StatusOr<IndirectProbeResult> result =
+        FromProto(ToProto(IndirectProbeResult{sent, ack}));
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->ack, ack);
+    EXPECT_EQ(result->message.updates, sent.updates);
+  }
+}
+
+TEST(ConvertPeer, RefusesWrongGossipAndSaysWhere) {
+  const v1::GossipMessage good = ToProto(testing::SampleGossip());
+  ExpectRefused<v1::GossipMessage>(
+      good, {{"GossipMessage.self: node_id is missing", [](auto* gossip) { gossip->clear_self(); }},
+             {"GossipMessage.updates[0]: state is 5; this daemon knows 1 to 4",
+              [](auto* gossip) {
+                gossip->mutable_updates(0)->set_state(static_cast<v1::MemberState>(5));
+              }},
+             {"updates[0]: accusers has 5 entries; at most 4",
+              [](auto* gossip) {
+                auto* update = gossip->mutable_updates(0);
+                while (update->accusers_size() < 5) *update->add_accusers() = update->accusers(0);
+              }},
+             {"updates[0]: accusers is missing or zero",
+              [](auto* gossip) { gossip->mutable_updates(0)->add_accusers(); }},
+             {"updates[0]: record has 4001 bytes; at most 4000",
+              [](auto* gossip) { gossip->mutable_updates(0)->set_record(std::string(4001, 'r')); }},
+             {"updates[0]: node: control_address",
+              [](auto* gossip) {
+                gossip->mutable_updates(0)->mutable_node()->set_control_address("nowhere");
+              }},
+             {"updates[1]: node: node_id is missing",
+              [](auto* gossip) { gossip->mutable_updates(1)->mutable_node()->clear_node_id(); }},
+             {"updates[1]: node: session is missing",
+              [](auto* gossip) { gossip->mutable_updates(1)->mutable_node()->clear_session(); }},
+             {"GossipMessage.updates has 4097 entries; at most 4096", [](auto* gossip) {
+                while (gossip->updates_size() < 4097) *gossip->add_updates() = gossip->updates(1);
+              }}});
+  v1::IndirectProbeRequest request;
+  *request.mutable_message() = good;
+  *request.mutable_target() = ToProto(testing::SampleNode(1));
+  ExpectRefused<v1::IndirectProbeRequest>(
+      request, {{"IndirectProbeRequest: GossipMessage.self: node_id is missing",
+                 [](auto* query) { query->mutable_message()->clear_self(); }},
+                {"IndirectProbeRequest.target: node_id is missing",
+                 [](auto* query) { query->clear_target(); }}});
+  v1::IndirectProbeReply reply;
+  *reply.mutable_message() = good;
+  ExpectRefused<v1::IndirectProbeReply>(
+      reply, {{"IndirectProbeReply: GossipMessage.self: node_id is missing",
+               [](auto* result) { result->clear_message(); }}});
+}
+
 TEST(ConvertPeer, RefusesWrongSyncsAndSaysWhere) {
   ExpectRefused<v1::SyncMessage>(
       ToProto(testing::SampleSync()),
       {{"SyncMessage.self: node_id is missing", [](auto* sync) { sync->clear_self(); }},
-       {"SyncMessage.nodes[1]: session is missing",
-        [](auto* sync) { sync->mutable_nodes(1)->clear_session(); }},
-       {"SyncMessage.nodes has 4097 entries; at most 4096",
-        [](auto* sync) {
-          while (sync->nodes_size() < 4097) *sync->add_nodes() = sync->nodes(0);
-        }},
        {"SyncMessage.runs[1]: run_id is empty",
         [](auto* sync) { sync->mutable_runs(1)->clear_run_id(); }},
        {"SyncMessage.runs[2]: run \"faces\" is listed twice",

@@ -57,9 +57,19 @@ void FakeMeshSource::Links(Done<LinksReport> done) { Answer(SampleLinks(), done)
 void FakeMeshSource::Config(Done<ConfigReport> done) { Answer(SampleConfig(), done); }
 
 void FakePeerHandler::OnSync(SyncMessage message, Done<SyncMessage> done) {
-  message.nodes = {message.self};
   message.self = SampleNode(3);
   done(message);
+}
+
+void FakePeerHandler::OnGossip(swim::Message message, Done<swim::Message> done) {
+  message.from = SampleNode(3);
+  ++message.incarnation;
+  done(message);
+}
+
+void FakePeerHandler::OnIndirectProbe(IndirectProbeQuery query, Done<IndirectProbeResult> done) {
+  query.message.from = SampleNode(3);
+  done(IndirectProbeResult{query.message, query.target == SampleNode(1)});
 }
 
 void FakePeerHandler::OnProbe(NodeInfo, Done<NodeInfo> done) { done(SampleNode(3)); }

@@ -39,6 +39,9 @@ class FakeMeshSource : public MeshSource {
 class FakePeerHandler : public PeerHandler {
  public:
   void OnSync(SyncMessage message, Done<SyncMessage> done) override;
+  void OnGossip(swim::Message message, Done<swim::Message> done) override;
+  // SampleNode(1) is the one that answers.
+  void OnIndirectProbe(IndirectProbeQuery query, Done<IndirectProbeResult> done) override;
   void OnProbe(NodeInfo peer, Done<NodeInfo> done) override;
   void OnConnect(LinkOffer offer, Done<LinkOffer> done) override;
   // Has the schema of digest (1, 2) only: two tensors, told one at a time.

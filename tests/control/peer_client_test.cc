@@ -38,7 +38,7 @@ absl::StatusOr<NodeInfo> Probe(PeerClient* client, const std::string& address,
       [&](auto done) { client->Probe(address, testing::SampleNode(0), timeout, std::move(done)); });
 }
 
-TEST(PeerClient, AsksAndReadsAllThree) {
+TEST(PeerClient, AsksAndReadsEveryKindOfCall) {
   testing::FakePeerHandler handler;
   const auto server = StartServer(&handler);
   PeerClient client({});
@@ -51,6 +51,22 @@ TEST(PeerClient, AsksAndReadsAllThree) {
   const auto alive = Probe(&client, server->address());
   ASSERT_TRUE(alive.ok()) << alive.status();
   EXPECT_EQ(alive->session, testing::SampleNode(3).session);
+  const auto gossip = testing::Await<swim::Message>([&](auto done) {
+    client.Gossip(server->address(), testing::SampleGossip(), kTimeout, std::move(done));
+  });
+  ASSERT_TRUE(gossip.ok()) << gossip.status();
+  EXPECT_EQ(gossip->from, testing::SampleNode(3));
+  EXPECT_EQ(gossip->updates, testing::SampleGossip().updates);
+  for (const uint64_t target : {1, 2}) {
+    const auto told = testing::Await<IndirectProbeResult>([&](auto done) {
+      client.IndirectProbe(
+          server->address(),
+          IndirectProbeQuery{testing::SampleGossip(), testing::SampleNode(target), kTimeout},
+          std::move(done));
+    });
+    ASSERT_TRUE(told.ok()) << told.status();
+    EXPECT_EQ(told->ack, target == 1);
+  }
   const auto offer = testing::Await<LinkOffer>([&](auto done) {
     client.Connect(server->address(), testing::SampleOffer(), kTimeout, std::move(done));
   });

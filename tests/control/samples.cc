@@ -49,13 +49,35 @@ SyncMessage SampleSync() {
   SyncMessage message;
   message.sequence = 77;
   message.self = SampleNode(0);
-  message.nodes = {SampleNode(1), SampleNode(2)};
   message.runs = {SampleRunState()};
   RunState waiting;
   waiting.run_id = "faces";
   waiting.founding = SampleFounding();
   waiting.waiting_digest = 88;
   message.runs.push_back(waiting);
+  return message;
+}
+
+swim::Message SampleGossip() {
+  swim::Message message;
+  message.from = SampleNode(0);
+  message.uptime = absl::Seconds(90);
+  message.incarnation = 4;
+  message.digest = 55;
+  message.wants_whole = true;
+  swim::MemberUpdate suspect;
+  suspect.node = SampleNode(1);
+  suspect.incarnation = 2;
+  suspect.state = swim::MemberState::kSuspect;
+  suspect.accusers = {SampleNode(2).node_id, SampleNode(3).node_id};
+  suspect.record_version = 6;
+  suspect.record = "record";
+  swim::MemberUpdate dead;  // where it was is not told
+  dead.node.node_id = SampleNode(2).node_id;
+  dead.node.session = SampleNode(2).session;
+  dead.incarnation = 7;
+  dead.state = swim::MemberState::kDead;
+  message.updates = {suspect, dead};
   return message;
 }
 
@@ -168,6 +190,7 @@ ConfigReport SampleConfig() {
   report.version = "0.1.0";
   report.transport_settings = {{"TCP_TX_SEG_SIZE", "256k"}};
   report.runs = {SampleRun()};
+  report.detection_time = absl::Milliseconds(2570);
   return report;
 }
 

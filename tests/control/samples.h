@@ -6,6 +6,7 @@
 #include "daemon/control/link_offer.h"
 #include "daemon/control/mesh_source.h"
 #include "daemon/core/snapshot.h"
+#include "daemon/core/swim_message.h"
 #include "daemon/core/sync_message.h"
 
 namespace weightmesh::testing {
@@ -18,6 +19,8 @@ FoundingRecord SampleFounding();
 // Run "letters", started by four founders; the sender hosts the first two.
 RunState SampleRunState();
 SyncMessage SampleSync();
+// News of two nodes: one suspect, one dead.
+swim::Message SampleGossip();
 LinkOffer SampleOffer();
 
 // Two nodes, the second unreachable, and a replica on each.

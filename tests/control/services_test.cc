@@ -11,6 +11,7 @@
 #include "daemon/control/channel.h"
 #include "daemon/control/convert_peer.h"
 #include "daemon/control/mesh_service.h"
+#include "daemon/control/protocol_version.h"
 #include "daemon/control/server.h"
 #include "proto/weightmesh/v1/mesh.grpc.pb.h"
 #include "proto/weightmesh/v1/peer.grpc.pb.h"
@@ -138,13 +139,27 @@ TEST_F(Services, EveryPeerMethodAnswers) {
   grpc::Status status =
       Call([&](auto* c) { return peer_->Sync(c, ToProto(testing::SampleSync()), &sync); });
   ASSERT_TRUE(status.ok()) << status.error_message();
-  EXPECT_EQ(sync.protocol_version(), 1u);
+  EXPECT_EQ(sync.protocol_version(), kPeerProtocolVersion);
   EXPECT_EQ(sync.self().node_id().low(), 4u);
-  EXPECT_EQ(sync.nodes(0).node_id().low(), 1u);
   EXPECT_EQ(sync.runs_size(), 2);
 
+  v1::GossipMessage gossip;
+  status =
+      Call([&](auto* c) { return peer_->Gossip(c, ToProto(testing::SampleGossip()), &gossip); });
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(gossip.self().node_id().low(), 4u);
+  EXPECT_EQ(gossip.updates_size(), 2);
+  for (const uint64_t target : {1, 2}) {
+    const IndirectProbeQuery query{testing::SampleGossip(), testing::SampleNode(target),
+                                   absl::Seconds(1)};
+    v1::IndirectProbeReply told;
+    status = Call([&](auto* c) { return peer_->IndirectProbe(c, ToProto(query), &told); });
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    EXPECT_EQ(told.ack(), target == 1);
+  }
+
   v1::ProbeRequest probe;
-  probe.set_protocol_version(1);
+  probe.set_protocol_version(kPeerProtocolVersion);
   *probe.mutable_self() = ToProto(testing::SampleNode(0));
   v1::ProbeReply alive;
   status = Call([&](auto* c) { return peer_->Probe(c, probe, &alive); });
@@ -161,12 +176,17 @@ TEST_F(Services, EveryPeerMethodAnswers) {
 
 TEST_F(Services, AnotherProtocolVersionIsRefusedBeforeAnythingElse) {
   v1::SyncMessage sync;
-  sync.set_protocol_version(2);  // and nothing else that this version would take
+  sync.set_protocol_version(3);  // and nothing else that this version would take
   sync.mutable_self()->set_version("9.9");
   v1::ProbeRequest probe;
   probe.mutable_self()->set_version("9.9");
   v1::ConnectRequest connect;
   connect.set_protocol_version(7);
+  v1::GossipMessage gossip;
+  gossip.set_protocol_version(1);
+  v1::IndirectProbeRequest indirect;
+  v1::GossipMessage gossip_reply;
+  v1::IndirectProbeReply indirect_reply;
   v1::SyncMessage sync_reply;
   v1::ProbeReply probe_reply;
   v1::ConnectReply connect_reply;
@@ -174,13 +194,16 @@ TEST_F(Services, AnotherProtocolVersionIsRefusedBeforeAnythingElse) {
     grpc::Status status;
     const char* theirs;
   } cases[] = {
-      {Call([&](auto* c) { return peer_->Sync(c, sync, &sync_reply); }), "version 2"},
+      {Call([&](auto* c) { return peer_->Sync(c, sync, &sync_reply); }), "version 3"},
       {Call([&](auto* c) { return peer_->Probe(c, probe, &probe_reply); }), "version 0"},
-      {Call([&](auto* c) { return peer_->Connect(c, connect, &connect_reply); }), "version 7"}};
+      {Call([&](auto* c) { return peer_->Connect(c, connect, &connect_reply); }), "version 7"},
+      {Call([&](auto* c) { return peer_->Gossip(c, gossip, &gossip_reply); }), "version 1"},
+      {Call([&](auto* c) { return peer_->IndirectProbe(c, indirect, &indirect_reply); }),
+       "version 0"}};
   for (const auto& c : cases) {
     EXPECT_EQ(c.status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
     EXPECT_THAT(c.status.error_message(),
-                AllOf(HasSubstr(c.theirs), HasSubstr("this daemon version 1"),
+                AllOf(HasSubstr(c.theirs), HasSubstr("this daemon version 2"),
                       HasSubstr("run the same weightmeshd release")));
   }
   EXPECT_THAT(cases[0].status.error_message(), HasSubstr("weightmeshd 9.9"));
@@ -195,7 +218,7 @@ TEST_F(Services, MalformedMessagesAreRefused) {
   EXPECT_THAT(status.error_message(), HasSubstr("SyncMessage.runs[0]: founding: "
                                                 "RunConfig.replicas_min is 0"));
   v1::ProbeRequest probe;
-  probe.set_protocol_version(1);
+  probe.set_protocol_version(kPeerProtocolVersion);
   v1::ProbeReply probe_reply;
   status = Call([&](auto* c) { return peer_->Probe(c, probe, &probe_reply); });
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);

@@ -44,8 +44,8 @@ class IdentityTest : public testing::Test {
                {CoreHarness::ReplicaOf(0), CoreHarness::ReplicaOf(1), CoreHarness::ReplicaOf(2)});
   }
   SessionId KnownSession() {
-    for (const NodeInfo& info : harness_.core().MakeSync().nodes) {
-      if (info.node_id == kNode) return info.session;
+    for (const NodeSnapshot& node : harness_.core().Topology(harness_.now, "").nodes) {
+      if (node.info.node_id == kNode) return node.info.session;
     }
     return 0;
   }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -17,12 +18,11 @@ NodeInfo Info(uint32_t k) {
   return NodeInfo{NodeId{1, k}, 100 + k, absl::StrCat("node", k, ":7070"), "test"};
 }
 
-SyncMessage From(uint32_t k, const std::vector<uint32_t>& knows = {}) {
+SyncMessage From(uint32_t k) {
   static uint64_t sequence = 0;
   SyncMessage message;
   message.sequence = ++sequence;
   message.self = Info(k);
-  for (uint32_t other : knows) message.nodes.push_back(Info(other));
   return message;
 }
 
@@ -65,9 +65,10 @@ TEST_F(MembershipTest, ASeedThatIsOneselfIsNotAskedAgain) {
   EXPECT_EQ(membership_.next_deadline(), absl::InfiniteFuture());
 }
 
-TEST_F(MembershipTest, NodesAreLearntFromOthersAndAskedAtOnce) {
+TEST_F(MembershipTest, NodesThatOthersTellOfAreAskedAtOnce) {
   Tick();
-  membership_.Learn(now_, From(9, {0, 1, 2}));
+  membership_.Learn(now_, From(9));
+  for (uint32_t k : {0, 1, 2}) membership_.Meet(now_, Info(k));
   membership_.SyncAnswered(now_, "node9:7070", Info(9));
   EXPECT_EQ(membership_.peers().size(), 3u) << "oneself is no peer";
   EXPECT_EQ(Tick(), (Addresses{"node1:7070", "node2:7070", "node9:7070"}));
@@ -75,16 +76,15 @@ TEST_F(MembershipTest, NodesAreLearntFromOthersAndAskedAtOnce) {
 }
 
 TEST_F(MembershipTest, TheNumberOfNodesIsLimited) {
-  membership_.Learn(now_, From(9, {1, 2, 3, 4, 5, 6}));
+  for (uint32_t k : {9, 1, 2, 3, 4, 5, 6}) membership_.Meet(now_, Info(k));
   EXPECT_EQ(membership_.peers().size(), 4u);  // and oneself: nodes_max is 5
 }
 
 TEST_F(MembershipTest, OneThatSpeaksForItselfTakesThePlaceOfOneThatDoesNot) {
   membership_.Learn(now_, From(1));
   membership_.Heard(now_, Info(1).node_id);
-  SyncMessage liar = From(2);
-  for (uint32_t k = 10; k < 1000; ++k) liar.nodes.push_back(Info(k));
-  membership_.Learn(now_, liar);
+  membership_.Learn(now_, From(2));
+  for (uint32_t k = 10; k < 1000; ++k) membership_.Meet(now_, Info(k));
   membership_.Heard(now_, Info(2).node_id);
   EXPECT_EQ(membership_.peers().size(), 4u);
   now_ += absl::Seconds(1);
@@ -104,9 +104,8 @@ TEST_F(MembershipTest, OneThatSpeaksForItselfTakesThePlaceOfOneThatDoesNot) {
 TEST(LargeMembership, MadeUpNodesAreTriedAFewAtATimeAndInTurn) {
   absl::Time now = absl::UnixEpoch();
   Membership membership(MembershipOptions{Info(0), {}, kInterval, 4096}, now);
-  SyncMessage liar = From(1);
-  for (uint32_t k = 2; k < 1000; ++k) liar.nodes.push_back(Info(k));
-  membership.Learn(now, liar);
+  membership.Learn(now, From(1));
+  for (uint32_t k = 2; k < 1000; ++k) membership.Meet(now, Info(k));
   membership.Heard(now, Info(1).node_id);
   std::set<std::string> tried;
   for (int second = 0; second < 8; ++second) {
@@ -127,10 +126,9 @@ TEST(LargeMembership, MadeUpNodesAreTriedAFewAtATimeAndInTurn) {
 
 TEST_F(MembershipTest, OnlyANodeItselfTellsOfItsSession) {
   membership_.Learn(now_, From(1));
-  SyncMessage hearsay = From(2);
-  hearsay.nodes.push_back(Info(1));
-  hearsay.nodes[0].session = 7;
-  membership_.Learn(now_, hearsay);
+  NodeInfo hearsay = Info(1);
+  hearsay.session = 7;
+  membership_.Meet(now_, hearsay);
   EXPECT_EQ(membership_.Find(NodeId{1, 1})->info.session, 101u);
   SyncMessage first_hand = From(1);
   first_hand.self.session = 8;
@@ -197,6 +195,73 @@ TEST_F(MembershipTest, ANodeWithANewAddressIsAskedThere) {
   now_ += kInterval;
   const Addresses asked = Tick();
   EXPECT_EQ(std::count(asked.begin(), asked.end(), "elsewhere:7070"), 1);
+}
+
+TEST_F(MembershipTest, AProcessThatOthersSayHasMovedIsAskedThere) {
+  membership_.Learn(now_, From(1));
+  NodeInfo moved = Info(1);
+  moved.control_address = "elsewhere:7070";
+  moved.session = 5;
+  membership_.Moves(now_, moved);
+  EXPECT_EQ(membership_.Find(NodeId{1, 1})->info, Info(1))
+      << "of another process only itself tells";
+  moved.session = 101;
+  membership_.Moves(now_, moved);
+  EXPECT_EQ(membership_.Find(NodeId{1, 1})->info, moved);
+}
+
+TEST_F(MembershipTest, ANewProcessCountsItsMessagesAnew) {
+  SyncMessage message = From(1);
+  EXPECT_TRUE(membership_.Learn(now_, message));
+  EXPECT_FALSE(membership_.Learn(now_, message)) << "overtaken";
+  message.self.session = 5;
+  membership_.Speaks(now_, message.self, absl::Seconds(1));
+  EXPECT_TRUE(membership_.Learn(now_, message)) << "by gossip its successor was heard of before";
+}
+
+TEST_F(MembershipTest, TheDetectorDoesNotHearOfEverySign) {
+  membership_.Learn(now_, From(1));
+  EXPECT_TRUE(membership_.IsNewsToDetector(now_, NodeId{1, 1}));
+  EXPECT_FALSE(membership_.IsNewsToDetector(now_ + absl::Milliseconds(99), NodeId{1, 1}));
+  EXPECT_TRUE(membership_.IsNewsToDetector(now_ + absl::Milliseconds(100), NodeId{1, 1}));
+  EXPECT_FALSE(membership_.IsNewsToDetector(now_, NodeId{5, 5})) << "unknown";
+}
+
+TEST(SyncSpacing, EachIntervalTheSameNumberOfSyncs) {
+  EXPECT_EQ(SyncSpacing(kInterval, 0), kInterval);
+  EXPECT_EQ(SyncSpacing(kInterval, 8), kInterval);
+  EXPECT_EQ(SyncSpacing(kInterval, 64), 8 * kInterval);
+}
+
+TEST(LargeMembership, SyncsAreSpreadOverTheirSpacing) {
+  absl::Time now = absl::UnixEpoch();
+  Membership membership(MembershipOptions{Info(0), {}, kInterval, 4096}, now);
+  constexpr uint32_t kPeers = 64;
+  for (uint32_t k = 1; k <= kPeers; ++k) {
+    membership.Learn(now, From(k));
+    membership.Heard(now, Info(k).node_id);
+  }
+  std::map<std::string, int> syncs;
+  size_t most = 0;
+  for (int tick = 0; tick < 480; ++tick) {
+    now += absl::Milliseconds(100);
+    Actions actions;
+    membership.Tick(now, &actions);
+    if (tick > 0) most = std::max(most, actions.size());
+    for (const Action& action : actions) {
+      const std::string& address = std::get<Sync>(action).address;
+      ++syncs[address];
+      for (uint32_t k = 1; k <= kPeers; ++k) {
+        if (address == Info(k).control_address) membership.SyncAnswered(now, address, Info(k));
+      }
+    }
+  }
+  EXPECT_LE(most, 16u) << "not all at once";
+  ASSERT_EQ(syncs.size(), kPeers);
+  for (const auto& [address, count] : syncs) {  // 48 s, each 4 to 12 s
+    EXPECT_GE(count, 4) << address;
+    EXPECT_LE(count, 13) << address;
+  }
 }
 
 TEST_F(MembershipTest, WhoeverGaveItsAddressToAnotherIsNamed) {

@@ -121,6 +121,8 @@ TEST(Render, Config) {
 listen_address: "127.0.0.1:7473"
 seeds: "10.0.0.2:7473"
 
+a daemon's death is known here within 2.57 s (median)
+
 TRANSPORT SETTING  VALUE
 TCP_TX_SEG_SIZE    256k
 

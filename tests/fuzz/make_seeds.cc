@@ -151,7 +151,6 @@ void Peers() {
   CoreHarness harness({}, 3);
   SyncMessage waiting = harness.MessageOf(1, ReplicaState::kWaiting, {0, 1, 2}, false);
   SyncMessage active = harness.MessageOf(1, ReplicaState::kActive, {0, 1, 2}, true);
-  active.nodes = {harness.InfoOf(0), harness.InfoOf(2)};
   active.runs[0].newest_round = Round{7};
   Write("peer_messages", "waiting", Raw({0}) + ToProto(waiting).SerializeAsString());
   Write("peer_messages", "active", Raw({1}) + ToProto(active).SerializeAsString());
@@ -162,6 +161,25 @@ void Peers() {
   offer.token = 4;
   Write("peer_messages", "connect", Raw({2}) + ToConnectRequest(offer).SerializeAsString());
   Write("peer_messages", "connected", Raw({3}) + ToConnectReply(offer).SerializeAsString());
+  swim::Message gossip;
+  gossip.from = harness.InfoOf(1);
+  gossip.incarnation = 3;
+  gossip.whole = gossip.wants_whole = true;
+  for (uint32_t k = 0; k < 4; ++k) {
+    swim::MemberUpdate update;
+    update.node = harness.InfoOf(k);
+    update.incarnation = k;
+    update.state = static_cast<swim::MemberState>(k + 1);
+    if (update.state == swim::MemberState::kSuspect) update.accusers = {CoreHarness::NodeOf(2)};
+    update.record_version = 1;
+    gossip.updates.push_back(update);
+  }
+  Write("peer_messages", "gossip", Raw({4}) + ToProto(gossip).SerializeAsString());
+  Write("peer_messages", "gossiped", Raw({5}) + ToProto(gossip).SerializeAsString());
+  const IndirectProbeQuery query{gossip, harness.InfoOf(2), absl::Milliseconds(300)};
+  Write("peer_messages", "probe_asked", Raw({6}) + ToProto(query).SerializeAsString());
+  const IndirectProbeResult result{gossip, true};
+  Write("peer_messages", "probe_told", Raw({7}) + ToProto(result).SerializeAsString());
 }
 
 }  // namespace

@@ -44,8 +44,44 @@ void TakeSync(const std::string& bytes, bool asked) {
   world.End();
 }
 
+// What a peer gossips once, and once more when the node has had time to act on it.
+void TakeGossip(const std::string& bytes, bool asked) {
+  const absl::StatusOr<swim::Message> message =
+      Checked<v1::GossipMessage>(bytes, [](const swim::Message& value) { return ToProto(value); });
+  if (!message.ok()) return;
+  CoreWorld world(Mode::kLockstep);
+  if (asked) {
+    world.Step(GossipAnswered{testing_support::CoreHarness::AddressOf(1), {}, *message});
+  } else {
+    world.Step(GossipReceived{swim::CallId{1}, *message});
+  }
+  world.Advance(absl::Seconds(8));
+  world.Step(GossipReceived{swim::CallId{2}, *message});
+  world.End();
+}
+
+void TakeIndirectProbe(const std::string& bytes) {
+  const absl::StatusOr<IndirectProbeQuery> query = Checked<v1::IndirectProbeRequest>(
+      bytes, [](const IndirectProbeQuery& value) { return ToProto(value); });
+  if (!query.ok()) return;
+  CoreWorld world(Mode::kLockstep);
+  world.Step(GossipReceived{swim::CallId{1}, query->message});
+  world.Step(IndirectProbeReceived{swim::CallId{2}, query->target, query->timeout, query->message});
+  world.Advance(absl::Seconds(8));
+  world.End();
+}
+
+void TakeIndirectProbeResult(const std::string& bytes) {
+  const absl::StatusOr<IndirectProbeResult> result = Checked<v1::IndirectProbeReply>(
+      bytes, [](const IndirectProbeResult& value) { return ToProto(value); });
+  if (!result.ok()) return;
+  CoreWorld world(Mode::kLockstep);
+  world.Step(IndirectProbeAnswered{swim::ProbeId{1}, result->ack, result->message});
+  world.End();
+}
+
 void Take(Input* input) {
-  const uint8_t kind = input->Byte() % 4;
+  const uint8_t kind = input->Byte() % 8;
   const std::string bytes = input->Rest();
   switch (kind) {
     case 0:
@@ -55,6 +91,13 @@ void Take(Input* input) {
       return Checked<v1::ConnectRequest>(bytes, ToConnectRequest).status().IgnoreError();
     case 3:
       return Checked<v1::ConnectReply>(bytes, ToConnectReply).status().IgnoreError();
+    case 4:
+    case 5:
+      return TakeGossip(bytes, kind == 5);
+    case 6:
+      return TakeIndirectProbe(bytes);
+    case 7:
+      return TakeIndirectProbeResult(bytes);
   }
 }
 

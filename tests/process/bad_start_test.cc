@@ -174,8 +174,9 @@ TEST_F(BadStartTest, AClonedNodeId) {
   std::filesystem::copy_file(Path("original/state/node_id"), Path("clone/state/node_id"));
   LoneDaemon clone(Path("clone"), {seed, "--sync-interval-ms=100"});
   EXPECT_EQ(clone.child().Wait(kLimit), kFailed) << clone.Log();
-  EXPECT_THAT(clone.Log(), AllOf(HasSubstr("weightmeshd: Sync with "), HasSubstr("node_id"),
-                                 HasSubstr(original.Address()), HasSubstr("delete node_id")));
+  EXPECT_THAT(clone.Log(),
+              AllOf(HasSubstr("weightmeshd: "), HasSubstr(" with "), HasSubstr("node_id"),
+                    HasSubstr(original.Address()), HasSubstr("delete node_id")));
   EXPECT_TRUE(witness.AwaitLog("it is refused")) << witness.Log();
   EXPECT_EQ(original.child().Wait(absl::ZeroDuration()), -1) << original.Log();
   EXPECT_EQ(original.Log().find("silent"), std::string::npos) << original.Log();

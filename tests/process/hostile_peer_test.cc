@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/control/protocol_version.h"
 #include "daemon/core/ids.h"
 #include "daemon/core/run.h"
 #include "grpcpp/grpcpp.h"
@@ -44,7 +45,7 @@ class Liar {
 
   v1::ConnectRequest Offer(uint64_t node, const std::string& transport_address) const {
     v1::ConnectRequest request;
-    request.set_protocol_version(1);
+    request.set_protocol_version(kPeerProtocolVersion);
     request.mutable_self()->mutable_node_id()->set_high(0xbad);
     request.mutable_self()->mutable_node_id()->set_low(node);
     request.mutable_self()->set_session(1);
@@ -63,6 +64,11 @@ class Liar {
     grpc::ClientContext context;
     v1::SyncMessage reply;
     return peers_->Sync(&context, message, &reply);
+  }
+  grpc::Status Gossip(const v1::GossipMessage& message) const {
+    grpc::ClientContext context;
+    v1::GossipMessage reply;
+    return peers_->Gossip(&context, message, &reply);
   }
 
  private:
@@ -233,17 +239,29 @@ TEST_F(HostilePeerTest, WordsOfEveryKindHurtNobody) {
     ASSERT_TRUE(code == grpc::OK || code == grpc::RESOURCE_EXHAUSTED) << node << ": " << code;
   }
 
+  v1::GossipMessage gossip;
+  gossip.set_protocol_version(kPeerProtocolVersion);
+  *gossip.mutable_self() = liar_.Offer(1, address).self();
+  gossip.set_whole(true);
+  for (uint64_t node = 2; node <= kNodesMax; ++node) {
+    v1::MemberUpdate& update = *gossip.add_updates();
+    *update.mutable_node() = liar_.Offer(node, address).self();
+    update.set_state(v1::MEMBER_STATE_ALIVE);
+  }
+  EXPECT_TRUE(liar_.Gossip(gossip).ok());
+  gossip.set_whole(false);
+  for (v1::MemberUpdate& update : *gossip.mutable_updates()) {
+    update.set_state(v1::MEMBER_STATE_DEAD);
+    *update.mutable_node() = victim;
+    update.set_incarnation(~uint64_t{0});
+  }
+  EXPECT_TRUE(liar_.Gossip(gossip).ok()) << "nobody is dead because a liar says so";
+  for (int node = 0; node < 6000; ++node) *gossip.add_updates() = gossip.updates(0);
+  EXPECT_EQ(liar_.Gossip(gossip).error_code(), grpc::INVALID_ARGUMENT) << "10,095 updates";
   v1::SyncMessage sync;
-  sync.set_protocol_version(1);
+  sync.set_protocol_version(kPeerProtocolVersion);
   *sync.mutable_self() = liar_.Offer(1, address).self();
   sync.set_sequence(1);
-  for (uint64_t node = 2; node <= kNodesMax; ++node) {
-    *sync.add_nodes() = liar_.Offer(node, address).self();
-  }
-  EXPECT_TRUE(liar_.Sync(sync).ok());
-  for (int node = 0; node < 6000; ++node) *sync.add_nodes() = sync.nodes(0);
-  EXPECT_EQ(liar_.Sync(sync).error_code(), grpc::INVALID_ARGUMENT) << "10,095 nodes";
-  sync.clear_nodes();
   for (int run = 0; run < 100'000; ++run) sync.add_runs()->set_run_id(std::to_string(run));
   EXPECT_EQ(liar_.Sync(sync).error_code(), grpc::INVALID_ARGUMENT) << "100,000 runs";
 

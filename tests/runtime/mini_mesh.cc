@@ -3,6 +3,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <functional>
 #include <thread>
 #include <utility>
@@ -41,6 +42,7 @@ class MiniNode final : public ActionHandler {
     options.self = self_;
     options.seeds = {Address(0)};
     options.sync_interval = sync_interval;
+    options.detection_target = std::max(options.detection_target, 3 * sync_interval);
     loop_ = *CoreLoop::Create(options, trainers_.get(), executor_.get(), this);
     WEIGHTMESH_CHECK(data_plane_->Start().ok() && trainers_->Start().ok(),
                      "the daemon does not start");
@@ -109,6 +111,23 @@ class MiniNode final : public ActionHandler {
       PostEvent(ProbeAnswered{peer->self_.node_id, peer->self_.session});
     });
   }
+  void Take(const Gossip& action) {
+    CallAt(action.address, [this, action](MiniNode* peer) {
+      const swim::CallId call{++peer->last_call_};
+      peer->gossip_[call] = [this, action](const AnswerGossip& answer) {
+        if (!answer.answer.ok()) {
+          return PostEvent(GossipFailed{action.address, action.probe,
+                                        std::string(answer.answer.status().message())});
+        }
+        PostEvent(GossipAnswered{action.address, action.probe, *answer.answer});
+      };
+      peer->loop_->Feed(GossipReceived{call, action.message});
+    });
+  }
+  void Take(const AnswerGossip& action) { gossip_.extract(action.call).mapped()(action); }
+  // Nobody here is ever so silent that others are asked to probe it.
+  void Take(const swim::IndirectProbe& action) { PostEvent(IndirectProbeFailed{action.id}); }
+  void Take(const swim::AnswerIndirectProbe&) {}
   void Take(const Connect& action) {
     CallAt(action.address, [this, offer = data_plane_->OfferTo(action.node)](MiniNode* peer) {
       WEIGHTMESH_CHECK(peer->data_plane_->Link(offer).ok(), "no link");
@@ -127,6 +146,8 @@ class MiniNode final : public ActionHandler {
   std::unique_ptr<DataPlane> data_plane_;
   std::unique_ptr<Trainers> trainers_;
   std::unique_ptr<CoreLoop> loop_;
+  std::map<swim::CallId, std::function<void(const AnswerGossip&)>> gossip_;  // being answered
+  uint64_t last_call_ = 0;
   std::thread thread_;
 };
 

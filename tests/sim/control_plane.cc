@@ -32,28 +32,28 @@ void ControlPlane::Start(Call new_call) {
     caller->process().PostToSelf(Delay(), [fail] { fail("connection refused"); });
     return;
   }
-  callee->process().PostToSelf(Delay(), [this, call, ended, caller] {
-    Event answer = call->serve();
+  const auto reply = [this, call, ended, caller](Event answer) {
     if (!Passes(*call->callee, call->caller)) return;
     caller->process().PostToSelf(Delay(), [ended, caller, answer = std::move(answer)] {
       if (*ended) return;
       *ended = true;
       caller->Step(answer);
     });
-  });
+  };
+  callee->process().PostToSelf(Delay(), [call, reply] { call->serve(reply); });
 }
 
 void ControlPlane::Sync(uint32_t node, const struct Sync& action) {
   const auto callee = IndexOf(*world_, action.address);
   const auto message = std::make_shared<const SyncMessage>(world_->nodes[node]->core().MakeSync());
   Call call{node, callee, action.timeout, nullptr, nullptr};
-  call.serve = [this, callee, message, address = action.address]() -> Event {
+  call.serve = [this, callee, message, address = action.address](const Reply& reply) {
     SimNode* const peer = world_->nodes[*callee];
     peer->Step(SyncReceived{*message});
     if (absl::Status known = peer->core().CheckCaller(message->self); !known.ok()) {
-      return SyncRefused{address, std::string(known.message())};
+      return reply(SyncRefused{address, std::string(known.message())});
     }
-    return SyncAnswered{address, peer->core().MakeSync()};
+    reply(SyncAnswered{address, peer->core().MakeSync()});
   };
   call.fail = [address = action.address](std::string reason) -> Event {
     return SyncFailed{address, std::move(reason)};
@@ -64,9 +64,9 @@ void ControlPlane::Sync(uint32_t node, const struct Sync& action) {
 void ControlPlane::Probe(uint32_t node, const struct Probe& action) {
   const auto callee = IndexOf(*world_, action.address);
   Call call{node, callee, action.timeout, nullptr, nullptr};
-  call.serve = [this, callee]() -> Event {
+  call.serve = [this, callee](const Reply& reply) {
     const NodeInfo& self = world_->nodes[*callee]->core().self();
-    return ProbeAnswered{self.node_id, self.session};
+    reply(ProbeAnswered{self.node_id, self.session});
   };
   call.fail = [id = action.node](std::string reason) -> Event {
     return ProbeFailed{id, std::move(reason)};
@@ -74,14 +74,55 @@ void ControlPlane::Probe(uint32_t node, const struct Probe& action) {
   Start(std::move(call));
 }
 
+void ControlPlane::Gossip(uint32_t node, const struct Gossip& action) {
+  const auto callee = IndexOf(*world_, action.address);
+  Call call{node, callee, action.timeout, nullptr, nullptr};
+  call.serve = [this, callee, action](const Reply& reply) {
+    const swim::CallId id{++last_call_};
+    fed_[id] = [action, reply](const absl::StatusOr<swim::Message>& answer, bool) {
+      if (answer.ok()) return reply(GossipAnswered{action.address, action.probe, *answer});
+      reply(GossipFailed{action.address, action.probe, std::string(answer.status().message()),
+                         absl::IsAlreadyExists(answer.status())});
+    };
+    world_->nodes[*callee]->Step(GossipReceived{id, action.message});
+  };
+  call.fail = [action](std::string reason) -> Event {
+    return GossipFailed{action.address, action.probe, std::move(reason)};
+  };
+  Start(std::move(call));
+}
+
+void ControlPlane::IndirectProbe(uint32_t node, const swim::IndirectProbe& action) {
+  const auto callee = IndexOf(*world_, action.via_address);
+  Call call{node, callee, action.timeout, nullptr, nullptr};
+  call.serve = [this, callee, action](const Reply& reply) {
+    const swim::CallId id{++last_call_};
+    fed_[id] = [probe = action.id, reply](const absl::StatusOr<swim::Message>& answer, bool ack) {
+      if (!answer.ok()) return reply(IndirectProbeFailed{probe});
+      reply(IndirectProbeAnswered{probe, ack, *answer});
+    };
+    world_->nodes[*callee]->Step(
+        IndirectProbeReceived{id, action.target, action.timeout, action.message});
+  };
+  call.fail = [probe = action.id](const std::string&) -> Event {
+    return IndirectProbeFailed{probe};
+  };
+  Start(std::move(call));
+}
+
+void ControlPlane::End(swim::CallId call, const absl::StatusOr<swim::Message>& answer, bool ack) {
+  if (const auto fed = fed_.extract(call)) fed.mapped()(answer, ack);
+}
+
 void ControlPlane::Connect(uint32_t node, const struct Connect& action) {
   const auto callee = IndexOf(*world_, action.address);
   Call call{node, callee, action.timeout, nullptr, nullptr};
-  call.serve = [this, node, callee, life = world_->nodes[node]->process().generation()]() -> Event {
+  call.serve = [this, node, callee,
+                life = world_->nodes[node]->process().generation()](const Reply& reply) {
     const NodeInfo& self = world_->nodes[*callee]->core().self();
     SimProcess& caller = world_->nodes[node]->process();
     if (caller.is_up() && caller.generation() == life) data_->Link(node, *callee);
-    return LinkReady{self.node_id, self.session};
+    reply(LinkReady{self.node_id, self.session});
   };
   call.fail = [id = action.node](std::string reason) -> Event {
     return LinkFailed{id, std::move(reason)};

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,21 +23,31 @@ class ControlPlane {
 
   void Sync(uint32_t node, const struct Sync& action);
   void Probe(uint32_t node, const struct Probe& action);
+  void Gossip(uint32_t node, const struct Gossip& action);
+  void IndirectProbe(uint32_t node, const swim::IndirectProbe& action);
+  // What a node answers to calls that it was fed.
+  void Answer(const AnswerGossip& action) { End(action.call, action.answer, false); }
+  void Answer(const swim::AnswerIndirectProbe& action) {
+    End(action.call, action.message, action.ack);
+  }
   void Connect(uint32_t node, const struct Connect& action);
 
   // While `blocked(a, b)` is true nothing passes from a to b.
   void Block(std::function<bool(uint32_t, uint32_t)> blocked) { blocked_ = std::move(blocked); }
 
  private:
-  // One call: `serve` runs at the callee and gives the event that answers the caller.
+  // Sends the event that answers a call back to its caller.
+  using Reply = std::function<void(Event)>;
+  // One call: `serve` runs at the callee, which replies at once or later.
   struct Call {
     uint32_t caller = 0;
     std::optional<uint32_t> callee;  // nothing: no such address
     absl::Duration timeout;
-    std::function<Event()> serve;
+    std::function<void(Reply)> serve;
     std::function<Event(std::string)> fail;
   };
   void Start(Call call);
+  void End(swim::CallId call, const absl::StatusOr<swim::Message>& answer, bool ack);
   absl::Duration Delay() {
     return world_->Draw(world_->options.control_delay, world_->options.control_jitter);
   }
@@ -48,6 +59,9 @@ class ControlPlane {
   World* const world_;
   DataPlane* const data_;
   std::function<bool(uint32_t, uint32_t)> blocked_;
+  // Calls of the failure detector that its callees have not answered yet.
+  std::map<swim::CallId, std::function<void(const absl::StatusOr<swim::Message>&, bool ack)>> fed_;
+  uint64_t last_call_ = 0;
 };
 
 }  // namespace weightmesh::sim

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "daemon/core/membership.h"
 #include "tests/sim/simulator.h"
 
 namespace weightmesh::sim {
@@ -114,7 +115,8 @@ TEST(Founding, NodesWithoutReplicasHaveNoSay) {
       simulator.RunFor(absl::Milliseconds(seed % 3));
       simulator.trainer(k).Start();
     }
-    simulator.RunFor(absl::Seconds(1));
+    // The newest round comes to those without a replica by the regular syncs.
+    simulator.RunFor(2 * SyncSpacing(options.sync_interval, 11));
     ExpectOneView(simulator, "run");
     EXPECT_EQ(simulator.Audit(), "");
   }

@@ -82,6 +82,10 @@ class SimNode final : public SlotKeeper {
   void Run(const ForgetNode&) {}  // a simulated link takes nothing that could be kept
   void Run(const Sync& action) { control_->Sync(index_, action); }
   void Run(const Probe& action) { control_->Probe(index_, action); }
+  void Run(const Gossip& action) { control_->Gossip(index_, action); }
+  void Run(const swim::IndirectProbe& action) { control_->IndirectProbe(index_, action); }
+  void Run(const AnswerGossip& action) { control_->Answer(action); }
+  void Run(const swim::AnswerIndirectProbe& action) { control_->Answer(action); }
   void Run(const Connect& action) { control_->Connect(index_, action); }
   void Run(const EndDaemon& action);
   void Run(const Log& action);

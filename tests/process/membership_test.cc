@@ -1,0 +1,84 @@
+// Who is there, with real daemons: a death becomes known to all, a pause is none, and who returns
+// is back.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <string>
+
+#include "absl/time/clock.h"
+#include "tests/process/mesh.h"
+
+namespace weightmesh {
+namespace {
+
+constexpr int kDaemons = 4;
+constexpr absl::Duration kLimit = absl::Seconds(60);
+
+class MembershipTest : public testing::Test {
+ protected:
+  MembershipTest() : mesh_(kDaemons) {
+    for (int k = 0; k < kDaemons; ++k) {
+      EXPECT_TRUE(Mesh::Await([&] { return Reachable(k) == kDaemons; }, kLimit)) << mesh_.Logs();
+    }
+  }
+
+  // Daemons that daemon k knows and that answer, itself included.
+  int Reachable(int k) const {
+    const v1::Topology topology = mesh_.Topology(k, "");
+    int count = 0;
+    for (const v1::Node& node : topology.nodes()) count += node.reachable();
+    return count;
+  }
+  // Why the one daemon that does not answer daemon k does not; empty when all answer.
+  std::string Reason(int k) const {
+    const v1::Topology topology = mesh_.Topology(k, "");
+    for (const v1::Node& node : topology.nodes()) {
+      if (!node.reachable()) return node.unreachable_reason();
+    }
+    return "";
+  }
+  bool Logged(int k, const std::string& text) const {
+    return mesh_.DaemonLog(k).find(text) != std::string::npos;
+  }
+
+  Mesh mesh_;
+};
+
+TEST_F(MembershipTest, ADeathIsKnownToAllAndSoIsTheReturn) {
+  mesh_.Kill(kDaemons - 1);
+  for (int k = 0; k + 1 < kDaemons; ++k) {
+    EXPECT_TRUE(Mesh::Await([&] { return Logged(k, " is dead: it did not answer"); }, kLimit))
+        << mesh_.Logs();
+    EXPECT_EQ(Reachable(k), kDaemons - 1);
+    EXPECT_NE(Reason(k), "");
+  }
+  mesh_.Restart(kDaemons - 1);
+  for (int k = 0; k < kDaemons; ++k) {
+    EXPECT_TRUE(Mesh::Await([&] { return Reachable(k) == kDaemons; }, kLimit)) << mesh_.Logs();
+  }
+}
+
+// Half of the detection target.
+TEST_F(MembershipTest, APauseIsNoDeath) {
+  for (int victim : {1, 0}) {
+    mesh_.daemon(victim).Signal(SIGSTOP);
+    absl::SleepFor(absl::Milliseconds(1500));
+    mesh_.daemon(victim).Signal(SIGCONT);
+    absl::SleepFor(absl::Seconds(5));
+    for (int k = 0; k < kDaemons; ++k) {
+      EXPECT_FALSE(Logged(k, " is dead")) << mesh_.Logs();
+      EXPECT_EQ(Reachable(k), kDaemons) << mesh_.Logs();
+    }
+  }
+}
+
+TEST_F(MembershipTest, NothingStopsWhenTheSeedDies) {
+  mesh_.Kill(0);
+  for (int k = 1; k < kDaemons; ++k) {
+    EXPECT_TRUE(Mesh::Await([&] { return Logged(k, " is dead: it did not answer"); }, kLimit));
+    EXPECT_EQ(Reachable(k), kDaemons - 1) << mesh_.Logs();
+  }
+}
+
+}  // namespace
+}  // namespace weightmesh
