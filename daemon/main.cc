@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -44,10 +45,10 @@ sigset_t BlockEndSignals() {
   return signals;
 }
 
-void WaitForEnd(const sigset_t& signals) {
+int WaitForSignal(const sigset_t& signals) {
   int signal_number = 0;
   sigwait(&signals, &signal_number);
-  spdlog::info("signal {}: stopping", signal_number);
+  return signal_number;
 }
 
 absl::Status Serve(const v1::DaemonConfig& config, const StateDirectory& state,
@@ -63,8 +64,10 @@ absl::Status Serve(const v1::DaemonConfig& config, const StateDirectory& state,
   options.version = WEIGHTMESH_VERSION;
   options.transport = *std::move(transport);
   std::string must_end;  // set on the core's thread, read when that has ended
-  options.on_end = [&must_end](std::string reason) {
+  std::atomic<bool> drains{true};
+  options.on_end = [&must_end, &drains](std::string reason) {
     must_end = std::move(reason);
+    drains = false;
     kill(getpid(), SIGTERM);
   };
   absl::StatusOr<std::unique_ptr<Node>> node = Node::Start(std::move(options));
@@ -87,8 +90,15 @@ absl::Status Serve(const v1::DaemonConfig& config, const StateDirectory& state,
   if (absl::Status told = notifier.Ready((*node)->address()); !told.ok()) {
     spdlog::warn("{}", std::string(told.message()));
   }
-  WaitForEnd(signals);
+  const int first = WaitForSignal(signals);
   notifier.Stopping().IgnoreError();
+  if (drains) {
+    const auto deadline = absl::Milliseconds(static_cast<int64_t>(config.drain_deadline_ms()));
+    spdlog::info("signal {}: the replicas here leave, within {}; another signal ends it at once",
+                 first, absl::FormatDuration(deadline));
+    (*node)->Drain(deadline, [] { kill(getpid(), SIGTERM); });
+    WaitForSignal(signals);
+  }
   (*node)->Stop();
   return must_end.empty() ? absl::OkStatus() : absl::FailedPreconditionError(must_end);
 }

@@ -18,7 +18,7 @@
 namespace weightmesh::control_page {
 
 constexpr uint32_t kMagic = 0x31434d57;  // "WMC1"
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 
 constexpr uint32_t kSlotsMax = 8;
 constexpr uint32_t kSlotsDefault = 3;
@@ -99,6 +99,7 @@ struct alignas(64) ControlPage {
   std::atomic<uint64_t> view_replicas;           // replicas in the view, this one included
   std::atomic<uint64_t> mesh_newest_round;       // newest round known to be published
   std::atomic<uint64_t> active_from;             // first round to take part in; 0: not known yet
+  std::atomic<uint64_t> leaves_at;  // first round not to take part in any more; 0: none
 
   // Trainer -> daemon.
   alignas(

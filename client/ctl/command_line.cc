@@ -2,6 +2,7 @@
 #include "client/ctl/command_line.h"
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <string>
 #include <utility>
 
@@ -72,6 +73,14 @@ void AddCommands(CLI::App* app, CommandLine* line) {
   schedule->add_flag("--all-segments", line->all_segments, "A matrix: readers by segments")
       ->excludes(one);
   add("config", Command::kConfig, "The daemon's effective configuration and derived times");
+  CLI::App* drain = add("drain", Command::kDrain,
+                        "Have this daemon's replicas leave their runs in order, and wait for it; "
+                        "no trainer attaches there any more");
+  drain
+      ->add_option("--deadline-ms", line->deadline_ms,
+                   "How long a trainer may take to come to its last round; 0: the daemon's "
+                   "drain_deadline_ms")
+      ->check(CLI::Range(int64_t{0}, int64_t{3600000}));
 }
 
 }  // namespace
@@ -81,7 +90,7 @@ std::variant<CommandLine, ExitCode> ParseCommandLine(int argc, const char* const
   CommandLine line;
   line.daemon = default_daemon;
   Raw raw;
-  CLI::App app("Looks at a running weightmesh: asks one daemon over gRPC.");
+  CLI::App app("Looks at a running weightmesh, and empties a daemon: asks one over gRPC.");
   app.footer(
       "Examples:\n"
       "  weightmeshctl topology\n"
@@ -89,6 +98,7 @@ std::variant<CommandLine, ExitCode> ParseCommandLine(int argc, const char* const
       "  weightmeshctl topology --watch --output json\n"
       "  weightmeshctl schedule --run letters --round 7 --all-segments\n"
       "  weightmeshctl --daemon 10.0.0.2:7473 --output json links\n"
+      "  weightmeshctl --daemon 10.0.0.2:7473 drain\n"
       "Exit codes: 0 good, or Ctrl-C while watching; 1 the mesh says no, or cannot be reached; 2 "
       "wrong usage.");
   app.require_subcommand(1);
@@ -99,6 +109,10 @@ std::variant<CommandLine, ExitCode> ParseCommandLine(int argc, const char* const
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return ExitCode{app.exit(error) == 0 ? 0 : kUsageError};
+  }
+  if (line.command == Command::kDrain && line.watch) {
+    std::fputs("weightmeshctl: drain waits by itself; leave out --watch\n", stderr);
+    return ExitCode{kUsageError};
   }
   line.json = raw.output == "json";
   line.timeout = absl::Milliseconds(raw.timeout_ms);

@@ -9,7 +9,7 @@
 
 namespace weightmesh::ctl {
 
-enum class Command { kTopology, kStats, kLinks, kRuns, kSchedule, kConfig };
+enum class Command { kTopology, kStats, kLinks, kRuns, kSchedule, kConfig, kDrain };
 
 struct CommandLine {
   Command command = Command::kTopology;
@@ -27,6 +27,7 @@ struct CommandLine {
   uint64_t round = 0;     // schedule; 0: the newest
   uint32_t segment = 0;   // schedule
   bool all_segments = false;
+  uint64_t deadline_ms = 0;  // drain; 0: the daemon's
 };
 
 // What the process should exit with when there is nothing to do.

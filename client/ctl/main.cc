@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "client/ctl/command_line.h"
+#include "client/ctl/drain.h"
 #include "client/ctl/look.h"
 #include "client/ctl/mesh_client.h"
 #include "client/ctl/watch.h"
@@ -31,6 +32,11 @@ int Run(const CommandLine& line) {
     return kUsageError;
   }
   if (line.watch) return Watch(line, &*client, &*interrupt);
+  if (line.command == Command::kDrain) {
+    const absl::Status drained = Drain(line, &*client);
+    if (!drained.ok()) Complain(drained);
+    return drained.ok() ? 0 : kMeshSaysNo;
+  }
   const absl::StatusOr<std::string> answer = Look(line, &*client);
   if (!answer.ok()) {
     Complain(answer.status());

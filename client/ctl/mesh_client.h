@@ -11,8 +11,8 @@
 
 namespace weightmesh::ctl {
 
-// Each Get and List returns within `timeout`. Failures are written for people, with the cure:
-// Unavailable when nobody answers at the address, DeadlineExceeded, or what the daemon says
+// Each Get and List, and Drain, returns within `timeout`. Failures are written for people, with the
+// cure: Unavailable when nobody answers at the address, DeadlineExceeded, or what the daemon says
 // (NotFound: no such run).
 class MeshClient {
  public:
@@ -28,6 +28,7 @@ class MeshClient {
   absl::StatusOr<v1::EffectiveConfig> GetConfig();
   absl::StatusOr<v1::RunList> ListRuns();
   absl::StatusOr<v1::LinkList> ListLinks();
+  absl::StatusOr<v1::DrainReply> Drain(const v1::DrainRequest& request);
 
   // Hands each event to `on_event` until that returns false, or `go_on`, which is asked many times
   // a second: then OK. Otherwise why there are no more events; the first one comes within

@@ -131,6 +131,8 @@ TrainingResult TrainOnMesh(const Split& split, const TrainingOptions& options, M
     }
     NoticeAlone(replica, options, &log.result());
     log.End(loss);
+    if (replica.drained())
+      break;  // the node is wanted for something else: the result so far counts
   }
   // In overlap and async the last step's pulls are still to be mixed.
   if (!lockstep && exchanged.published) {

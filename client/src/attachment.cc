@@ -174,6 +174,10 @@ Status Attachment::PublishRound(const float* const* weights, RingDaemon ring,
                                 weightmesh_round* result) {
   Status status = rounds_->Publish(weights, ring, result);
   if (rounds_->is_gone()) BecomeAlone(status.message);
+  if (status.code == WEIGHTMESH_DRAINED) {
+    (void)Leave();
+    why_ = status.message;
+  }
   if (!status.ok()) return status;
   totals_.last_round = rounds_->newest_published();
   ++(result->published != 0 ? totals_.rounds_published : totals_.publishes_skipped);

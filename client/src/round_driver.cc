@@ -92,6 +92,12 @@ Status RoundDriver::Publish(const float* const* weights, RingDaemon ring,
   next.begun = Clock::now();
   next.round =
       std::max(arena_->page().next_round.load(std::memory_order_acquire), newest_round_ + 1);
+  const uint64_t leaves_at = arena_->page().leaves_at.load(std::memory_order_acquire);
+  if (leaves_at != 0 && next.round >= leaves_at) {
+    return {WEIGHTMESH_DRAINED, "weightmeshd at " + link_->channel().socket_path() +
+                                    " drains, and this replica has left the run: attach to another "
+                                    "daemon to take part again"};
+  }
   if (!commands_.HasRoomForRound()) {
     pending_ = next;
     link_->Ring();

@@ -44,8 +44,8 @@ class RoundDriver {
 
   // Publishes `weights` as the next round. OK with published = 0: no slot came free in time, and
   // the round was skipped. ALONE: the daemon is gone (is_gone() is true), or takes no commands:
-  // then the round is skipped without a word, and later ones may succeed. REQUIRES:
-  // !HasPendingRound().
+  // then the round is skipped without a word, and later ones may succeed. DRAINED: the replica is
+  // to leave, and has taken part in all of its rounds. REQUIRES: !HasPendingRound().
   Status Publish(const float* const* weights, RingDaemon ring, weightmesh_round* result);
 
   // Collects the pending round and mixes what arrived into `weights`. OK however little arrived.

@@ -182,6 +182,8 @@ const char* weightmesh_status_name(weightmesh_status status) {
       return "START_TIMEOUT";
     case WEIGHTMESH_RESOURCES:
       return "RESOURCES";
+    case WEIGHTMESH_DRAINED:
+      return "DRAINED";
   }
   return "UNKNOWN";
 }

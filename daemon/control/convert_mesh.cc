@@ -79,6 +79,12 @@ v1::Topology ToProto(const TopologySnapshot& topology) {
   return proto;
 }
 
+v1::DrainReply ToDrainReply(const std::vector<ReplicaSnapshot>& leaving) {
+  v1::DrainReply proto;
+  for (const ReplicaSnapshot& replica : leaving) FillReplica(replica, proto.add_replicas());
+  return proto;
+}
+
 v1::TopologyChange ToProto(const TopologyChange& change) {
   v1::TopologyChange proto;
   for (const NodeSnapshot& node : change.nodes) FillNode(node, proto.add_nodes());

@@ -29,6 +29,7 @@ static_assert(static_cast<int>(ReplicaState::kActive) == v1::REPLICA_STATE_ACTIV
 static_assert(static_cast<int>(ReplicaState::kLeft) == v1::REPLICA_STATE_LEFT);
 static_assert(static_cast<int>(ReplicaState::kDead) == v1::REPLICA_STATE_DEAD);
 static_assert(static_cast<int>(ReplicaState::kJoining) == v1::REPLICA_STATE_JOINING);
+static_assert(static_cast<int>(ReplicaState::kDraining) == v1::REPLICA_STATE_DRAINING);
 static_assert(static_cast<int>(swim::MemberState::kAlive) == v1::MEMBER_STATE_ALIVE);
 static_assert(static_cast<int>(swim::MemberState::kSuspect) == v1::MEMBER_STATE_SUSPECT);
 static_assert(static_cast<int>(swim::MemberState::kDead) == v1::MEMBER_STATE_DEAD);
@@ -262,7 +263,7 @@ absl::StatusOr<ReplicaInfo> FromProto(const v1::ReplicaInfo& proto, absl::string
   absl::StatusOr<ReplicaId> id = NonZeroId<ReplicaId>("replica_id", proto.replica_id());
   if (!id.ok()) return id.status();
   absl::Status status = CheckText("name", proto.name(), kReplicaNameInSyncBytesMax);
-  status.Update(CheckEnum("state", proto.state(), ReplicaState::kJoining));
+  status.Update(CheckEnum("state", proto.state(), ReplicaState::kDraining));
   status.Update(CheckRound("published_round", proto.published_round(), kRoundMax));
   status.Update(CheckRound("mixed_round", proto.mixed_round(), kRoundMax));
   status.Update(CheckRound("active_from", proto.active_from(), kRoundMax));

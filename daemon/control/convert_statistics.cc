@@ -43,6 +43,7 @@ void AddCounters(const ReplicaStatistics& statistics, v1::ReplicaStats* proto) {
   proto->set_bytes_received(statistics.bytes_received);
   proto->set_bytes_sent(statistics.bytes_sent);
   proto->set_segments_read(statistics.segments_read);
+  proto->set_requests_late(statistics.requests_late);
   proto->set_segments_published(statistics.segments_published);
   *proto->mutable_pull_time_us() = ToProto(statistics.pull_time_us);
   *proto->mutable_round_time_us() = ToProto(statistics.round_time_us);

@@ -17,6 +17,7 @@ namespace weightmesh {
 namespace {
 
 constexpr size_t kRunsNamedMax = 16;
+constexpr uint64_t kDrainDeadlineMaxMs = 3'600'000;
 
 template <typename Response>
 using Reply = std::shared_ptr<UnaryReply<Response>>;
@@ -101,6 +102,23 @@ class MeshServiceImpl final : public Service {
                                       v1::LinkList* response) override {
     const Reply<v1::LinkList> reply = MakeReply(response);
     source_->Links(SendTo(reply));
+    return reply->reactor();
+  }
+
+  grpc::ServerUnaryReactor* Drain(grpc::CallbackServerContext*, const v1::DrainRequest* request,
+                                  v1::DrainReply* response) override {
+    const Reply<v1::DrainReply> reply = MakeReply(response);
+    if (request->deadline_ms() > kDrainDeadlineMaxMs) {
+      reply->Fail(absl::InvalidArgumentError(
+          absl::StrCat("DrainRequest.deadline_ms is ", request->deadline_ms(),
+                       "; it must be at most ", kDrainDeadlineMaxMs)));
+    } else {
+      source_->Drain(absl::Milliseconds(static_cast<int64_t>(request->deadline_ms())),
+                     [reply](absl::StatusOr<std::vector<ReplicaSnapshot>> leaving) {
+                       if (!leaving.ok()) return reply->Fail(leaving.status());
+                       reply->Send(ToDrainReply(*leaving));
+                     });
+    }
     return reply->reactor();
   }
 

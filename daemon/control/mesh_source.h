@@ -71,6 +71,8 @@ class MeshSource {
   virtual void Runs(Done<std::vector<RunSnapshot>> done) = 0;
   virtual void Links(Done<LinksReport> done) = 0;
   virtual void Config(Done<ConfigReport> done) = 0;
+  // As MeshService.Drain; the replicas that leave. A zero `deadline`: the configured one.
+  virtual void Drain(absl::Duration deadline, Done<std::vector<ReplicaSnapshot>> done) = 0;
 };
 
 }  // namespace weightmesh

@@ -51,6 +51,7 @@ struct UpdatePage {
   absl::Duration publish_wait;
   absl::Duration collect_wait;
   Round active_from{};  // first round that the replica takes part in; kNoRound: not known yet
+  Round leaves_at{};    // first round that it takes no part in any more; kNoRound: none
 };
 // One row of what a collect froze.
 struct FrozenSegment {
@@ -136,6 +137,9 @@ struct Connect {
 
 // --- the daemon itself ---
 
+// What DrainRequested asked for has come about, or its deadline is over. Once for each.
+struct Drained {};
+
 // It must not go on: its identity is another's. At most once.
 struct EndDaemon {
   std::string reason;  // names the thing and the cure
@@ -153,7 +157,7 @@ using Action =
     std::variant<AdmitReplica, RefuseAttach, ReportProgress, StartReplica, UpdatePage, Deliver,
                  FinishLeave, FreeArena, StartPull, CancelPull, AnswerPull, StartSend, CutLink,
                  ForgetNode, Sync, Probe, Gossip, AnswerGossip, swim::IndirectProbe,
-                 swim::AnswerIndirectProbe, Connect, EndDaemon, Log>;
+                 swim::AnswerIndirectProbe, Connect, Drained, EndDaemon, Log>;
 using Actions = std::vector<Action>;
 
 }  // namespace weightmesh

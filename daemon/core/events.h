@@ -181,15 +181,24 @@ struct LinkFailed {
   std::string reason;
 };
 
+// --- the daemon itself ---
+
+// All local replicas are to leave in order; none attaches any more. Answered by Drained. A later
+// one takes the earlier one's place.
+struct DrainRequested {
+  absl::Duration deadline;   // for trainers that do not come to their last round
+  bool leaves_mesh = false;  // then the daemon leaves the mesh, for it ends
+};
+
 // NodeCore::next_deadline() has come.
 struct TimerFired {};
 
-using Event =
-    std::variant<AttachRequested, TrainerGone, LeaveRequested, Published, PublishSkipped,
-                 CollectRequested, CaughtUp, Mixed, PullRequested, PullCancelled, PullAnswered,
-                 PullEnded, SendEnded, LinkDown, FramesRefused, SyncReceived, SyncAnswered,
-                 SyncFailed, SyncRefused, ProbeAnswered, ProbeFailed, GossipReceived,
-                 IndirectProbeReceived, GossipAnswered, GossipFailed, IndirectProbeAnswered,
-                 IndirectProbeFailed, LinkOffered, LinkDoubted, LinkReady, LinkFailed, TimerFired>;
+using Event = std::variant<AttachRequested, TrainerGone, LeaveRequested, Published, PublishSkipped,
+                           CollectRequested, CaughtUp, Mixed, PullRequested, PullCancelled,
+                           PullAnswered, PullEnded, SendEnded, LinkDown, FramesRefused,
+                           SyncReceived, SyncAnswered, SyncFailed, SyncRefused, ProbeAnswered,
+                           ProbeFailed, GossipReceived, IndirectProbeReceived, GossipAnswered,
+                           GossipFailed, IndirectProbeAnswered, IndirectProbeFailed, LinkOffered,
+                           LinkDoubted, LinkReady, LinkFailed, DrainRequested, TimerFired>;
 
 }  // namespace weightmesh

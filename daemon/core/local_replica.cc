@@ -79,8 +79,11 @@ Round LocalReplica::mixed_round() const {
 
 // A trainer may only go forward, and not further than the coupling of rounds allows.
 bool LocalReplica::Accepts(Round round) const {
-  return state_ == ReplicaState::kActive && !leaving_ && round > source_.passed_round() &&
-         round >= run_->Find(replica_)->info.active_from && run_->IsPlausible(round);
+  if (!TakesPart(state_) || leaving_) return false;
+  const ReplicaInfo& info = run_->Find(replica_)->info;
+  const bool has_ended = info.left_at != kNoRound && round >= info.left_at;
+  return round > source_.passed_round() && round >= info.active_from && !has_ended &&
+         run_->IsPlausible(round);
 }
 
 void LocalReplica::FindPartners(const RoundView& view, Round round) {
@@ -115,7 +118,7 @@ void LocalReplica::SkipPublish(Round round) {
 
 void LocalReplica::Collect(Round round) {
   if (state_ == ReplicaState::kJoining && started()) CatchUp(round);
-  const bool collects = state_ == ReplicaState::kActive || state_ == ReplicaState::kJoining;
+  const bool collects = TakesPart(state_) || state_ == ReplicaState::kJoining;
   if (!collects || !started() || leaving_) return;
   sink_->Collect(round);
   HandOver();
@@ -160,9 +163,10 @@ void LocalReplica::UpdateTrainer() {
   page.collect_wait =
       kCollectSlack + (lockstep || joining ? times.round_deadline : times.overlap_grace);
   page.active_from = joining ? kNoRound : std::max(active_from, Next(run_->founding().start_round));
+  page.leaves_at = run_->Find(replica_)->info.left_at;
   const auto words = [](const UpdatePage& p) {
     return std::tuple(p.next_round, p.newest_round, p.view_replicas, p.publish_wait, p.collect_wait,
-                      p.active_from);
+                      p.active_from, p.leaves_at);
   };
   if (words(page) == words(page_)) return;
   page_ = page;
@@ -170,7 +174,7 @@ void LocalReplica::UpdateTrainer() {
 }
 
 void LocalReplica::NewestRoundChanged() {
-  const bool follows = state_ == ReplicaState::kActive || state_ == ReplicaState::kJoining;
+  const bool follows = TakesPart(state_) || state_ == ReplicaState::kJoining;
   if (follows && started()) UpdateTrainer();
 }
 
@@ -196,15 +200,33 @@ void LocalReplica::Leave() {
     context_->Emit(FinishLeave{attach_});
     return;
   }
-  if (state_ != ReplicaState::kActive || leaving_) return;
+  if (state_ == ReplicaState::kLeft) context_->Emit(FinishLeave{attach_});  // EndDrain
+  if (!TakesPart(state_) || leaving_) return;
   leaving_ = true;
   leave_deadline_ = context_->now() + run_->config().round_deadline;
   sink_->Cancel();
   FinishLeaveWhenIdle();
 }
 
+void LocalReplica::Drain() {
+  if (state_ != ReplicaState::kActive || leaving_ || gone_) return;
+  run_->Find(replica_)->info.left_at =
+      std::max(run_->AnnouncedRound(), Next(source_.passed_round()));
+  SetState(ReplicaState::kDraining);
+  UpdateTrainer();
+}
+
+void LocalReplica::EndDrain() {
+  if (!IsLive(state_) || gone_) return;
+  SetState(ReplicaState::kLeft);
+  if (started()) sink_->Cancel();
+  source_.Close();
+  if (std::exchange(leaving_, false)) context_->Emit(FinishLeave{attach_});
+  if (started()) UpdateTrainer();
+}
+
 void LocalReplica::FinishLeaveWhenIdle() {
-  if (!leaving_ || state_ != ReplicaState::kActive) return;
+  if (!leaving_ || !TakesPart(state_)) return;
   if (!source_.IsIdle() && context_->now() < leave_deadline_) return;
   SetState(ReplicaState::kLeft);
   source_.Close();
@@ -231,7 +253,7 @@ void LocalReplica::Tick() {
 absl::Time LocalReplica::next_deadline() const {
   absl::Time next = source_.next_deadline();
   if (started()) next = std::min(next, sink_->next_deadline());
-  if (leaving_ && state_ == ReplicaState::kActive) next = std::min(next, leave_deadline_);
+  if (leaving_ && TakesPart(state_)) next = std::min(next, leave_deadline_);
   return next;
 }
 

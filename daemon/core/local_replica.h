@@ -46,6 +46,11 @@ class LocalReplica {
   void Mixed(Round round, absl::Span<const MixedSegmentResult> results);
   // Lingers until nobody reads or is owed a snapshot, at most round_deadline; then FinishLeave.
   void Leave();
+  // Announces the first round that it takes no part in any more. Its trainer goes on until then,
+  // and leaves. Ignored unless active.
+  void Drain();
+  // It is not waited for any longer: it has left.
+  void EndDrain();
   // The trainer is gone: dead, unless it had left.
   void Die();
 

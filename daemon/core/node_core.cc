@@ -63,11 +63,13 @@ void NodeCore::Impl::Step(absl::Time now, const Event& event, Actions* actions) 
   now_ = std::max(now_, now);
   actions_ = actions;
   std::visit([this](const auto& e) { On(e); }, event);
+  if (drain_.has_value()) ContinueDrain();
   actions_ = nullptr;
 }
 
 absl::Time NodeCore::Impl::next_deadline() const {
-  absl::Time next = std::min({membership_.next_deadline(), swim_.next_deadline(), next_run_tick_});
+  absl::Time next = std::min(
+      {membership_.next_deadline(), swim_.next_deadline(), next_run_tick_, drain_deadline()});
   for (const auto& [attach, local] : locals_) {
     if (!local->freed()) next = std::min(next, local->next_deadline());
   }
@@ -191,7 +193,7 @@ void NodeCore::Impl::On(const TrainerGone& event) {
   Run* run = &local->run();
   const ReplicaState before = local->state();
   local->Die();
-  if (before == ReplicaState::kActive) {
+  if (TakesPart(before)) {
     Warn(absl::StrCat("replica ", run->Find(local->replica())->info.name, " of run ", run->run_id(),
                       " died: its trainer is gone"));
   }

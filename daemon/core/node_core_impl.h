@@ -1,12 +1,13 @@
 // NodeCore::Impl: the state of a node and its parts, split over node_core.cc (events),
 // node_identity.cc (whose process speaks), node_gossip.cc (who is there), node_founding.cc (attach,
 // start), node_joining.cc (who comes later), node_merging.cc (what peers say of runs),
-// node_forgetting.cc and node_snapshots.cc. Core thread.
+// node_draining.cc, node_forgetting.cc and node_snapshots.cc. Core thread.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -102,6 +103,7 @@ class NodeCore::Impl final : public StepContext {
   void On(const LinkDoubted& event);
   void On(const LinkReady& event);
   void On(const LinkFailed& event);
+  void On(const DrainRequested& event);  // node_draining.cc
   void On(const TimerFired& event);
 
   LocalReplica* FindLocal(AttachId attach);
@@ -136,6 +138,11 @@ class NodeCore::Impl final : public StepContext {
   void Gone(const NodeInfo& node, const std::string& how);
   void SetHostGone(NodeId node, bool gone);
   std::string DescribeAccuser(NodeId by) const;
+
+  // node_draining.cc
+  bool RefusesForDrain(const AttachRequested& event);
+  void ContinueDrain();
+  absl::Time drain_deadline() const;
 
   // node_forgetting.cc
   bool HasLiveMember(const Run& run) const;
@@ -194,6 +201,14 @@ class NodeCore::Impl final : public StepContext {
   uint64_t last_request_ = 0;
   uint64_t last_send_ = 0;
   uint64_t last_sync_ = 0;
+  // Of a daemon whose replicas are to leave.
+  struct Drain {
+    absl::Time deadline;
+    bool leaves_mesh = false;
+    absl::Time tells_until = absl::InfiniteFuture();  // leaves_mesh: that it leaves
+    bool done = false;
+  };
+  std::optional<Drain> drain_;
   NodeInfo twin_;               // a later process with this node_id, to be refused; session 0: none
   bool identity_lost_ = false;  // a peer said so
   bool ended_ = false;          // EndDaemon was emitted

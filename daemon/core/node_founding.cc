@@ -60,6 +60,7 @@ void NodeCore::Impl::On(const AttachRequested& event) {
   if (absl::Status valid = ValidateRunConfig(event.founding.config); !valid.ok()) {
     return refuse(attach::ReplyCode::kInvalid, std::string(valid.message()));
   }
+  if (RefusesForDrain(event)) return;
   if (std::string limit = LimitReached(event); !limit.empty()) {
     return refuse(attach::ReplyCode::kLimit, limit);
   }
@@ -239,7 +240,9 @@ void NodeCore::Impl::TryRelease(Run* run) {
   if (!ready) Warn(absl::StrCat("run ", run->run_id(), " goes on without links to all members"));
   for (auto& [attach, local] : locals_) {
     const bool waits = &local->run() == run && !local->started() && IsLive(local->state());
-    if (waits && !local->gone()) local->Start();
+    if (!waits || local->gone()) continue;
+    local->Start();
+    if (drain_.has_value()) local->Drain();
   }
   membership_.SyncSoon(now_);
 }

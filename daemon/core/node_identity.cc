@@ -86,7 +86,7 @@ void NodeCore::Impl::On(const SyncRefused& event) {
 // One peer's word ends no training: a daemon with active replicas goes on, cut off from that peer.
 void NodeCore::Impl::LoseIdentity(const std::string& reason) {
   const bool active = std::any_of(locals_.begin(), locals_.end(), [](const auto& entry) {
-    return entry.second->state() == ReplicaState::kActive && !entry.second->gone();
+    return TakesPart(entry.second->state()) && !entry.second->gone();
   });
   if (!active) {
     if (!ended_) Emit(EndDaemon{reason});

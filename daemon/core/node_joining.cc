@@ -50,6 +50,7 @@ void NodeCore::Impl::On(const CaughtUp& event) {
   LocalReplica* local = FindLocal(event.attach);
   if (local == nullptr || local->state() != ReplicaState::kJoining) return;
   local->TakePart();
+  if (drain_.has_value()) local->Drain();
   const ReplicaInfo& info = local->run().Find(local->replica())->info;
   Inform(absl::StrCat("replica ", info.name, " has caught up with run ", local->run().run_id(),
                       ": it takes part from round ", Value(info.active_from)));

@@ -142,7 +142,10 @@ wire::Verdict ReplicaSource::VerdictWithoutSlot(Round round) const {
 }
 
 void ReplicaSource::Requested(const PullRequest& request) {
-  if (closed_) return Answer(request, wire::Verdict::kDead);
+  if (closed_) {
+    ++statistics_->requests_late;
+    return Answer(request, wire::Verdict::kDead);
+  }
   if (Value(request.segment) >= segment_bytes_.size()) {
     return Refuse(request, RequestRefusal::kUnknownSegment, wire::Verdict::kDead);
   }

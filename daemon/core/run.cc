@@ -34,6 +34,8 @@ const char* ReplicaStateName(ReplicaState state) {
       return "dead";
     case ReplicaState::kJoining:
       return "joining";
+    case ReplicaState::kDraining:
+      return "draining";
   }
   return "unknown";
 }

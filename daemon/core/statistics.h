@@ -77,6 +77,7 @@ struct ReplicaStatistics {
   uint64_t bytes_received = 0;
   uint64_t bytes_sent = 0;
   uint64_t segments_read = 0;
+  uint64_t requests_late = 0;
   uint64_t segments_published = 0;
   Histogram pull_time_us;
   Histogram round_time_us;

@@ -27,9 +27,14 @@ enum class ReplicaState : uint32_t {
   kActive = 2,
   kLeft = 3,
   kDead = 4,
-  kJoining = 5
+  kJoining = 5,
+  kDraining = 6
 };
 const char* ReplicaStateName(ReplicaState state);  // "waiting", …
+// Whether it publishes rounds and mixes them.
+constexpr bool TakesPart(ReplicaState state) {
+  return state == ReplicaState::kActive || state == ReplicaState::kDraining;
+}
 // Whether its trainer is there.
 constexpr bool IsLive(ReplicaState state) {
   return state != ReplicaState::kLeft && state != ReplicaState::kDead;

@@ -22,6 +22,7 @@ void PageWriter::Update(const UpdatePage& update) {
   page->view_replicas.store(update.view_replicas, std::memory_order_release);
   page->mesh_newest_round.store(Value(update.newest_round), std::memory_order_release);
   page->active_from.store(Value(update.active_from), std::memory_order_release);
+  page->leaves_at.store(Value(update.leaves_at), std::memory_order_release);
   page->next_round.store(Value(update.next_round), std::memory_order_release);
 }
 

@@ -22,7 +22,9 @@ constexpr char kFooter[] =
     "  weightmeshd --listen 127.0.0.1:0 --state-directory ./state --attach-socket ./attach.sock\n"
     "  weightmeshd --listen 10.0.0.2:7473 --seed 10.0.0.1:7473 --insecure-plaintext\n"
     "\n"
-    "Signals: SIGTERM and SIGINT end it in order.\n"
+    "Signals: SIGTERM and SIGINT end it in order: its replicas leave, then it does; another one "
+    "ends\n"
+    "it at once.\n"
     "Exit codes: 0 ended in order, 1 failed (the last line on standard error says why), 2 usage.";
 
 const std::map<std::string, v1::Log::Level>& Levels() {
@@ -97,6 +99,12 @@ void AddOptions(CLI::App* app, CommandLine* flags, std::string* level, std::stri
                         "[none]"),
         kNode, "GROUP");
 
+  group(app->add_option("--drain-deadline-ms", flags->drain_deadline_ms,
+                        "Longest that SIGTERM waits for the replicas here to leave in order, 100 "
+                        "to 3600000 [10000]")
+            ->check(CLI::Range(int64_t{100}, int64_t{3'600'000})),
+        kNode, "MS");
+
   group(app->add_option("--transport", flags->transport, "ucx, or loopback (for tests) [ucx]"),
         kData, "KIND");
   group(app->add_option("--device", flags->devices,
@@ -161,6 +169,7 @@ void ApplyFlags(const CommandLine& flags, v1::DaemonConfig* config) {
   if (flags.sync_interval_ms) {
     config->mutable_membership()->set_sync_interval_ms(*flags.sync_interval_ms);
   }
+  if (flags.drain_deadline_ms) config->set_drain_deadline_ms(*flags.drain_deadline_ms);
   if (flags.detection_target_ms) {
     config->mutable_membership()->set_detection_target_ms(*flags.detection_target_ms);
   }

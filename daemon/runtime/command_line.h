@@ -35,6 +35,7 @@ struct CommandLine {
   std::optional<std::string> log_file;
   std::optional<uint64_t> sync_interval_ms;
   std::optional<uint64_t> detection_target_ms;
+  std::optional<uint64_t> drain_deadline_ms;
   bool print_config = false;  // print the effective configuration and end
   bool check = false;         // check the configuration and end
 };

@@ -23,6 +23,7 @@ constexpr int kSeedsMax = 4096;
 constexpr int kDevicesMax = 64;
 constexpr uint64_t kSyncIntervalDefaultMs = 1000;
 constexpr uint64_t kDetectionTargetDefaultMs = 3000;
+constexpr uint64_t kDrainDeadlineDefaultMs = 10'000;
 static_assert(swim::kDetectionTargetDefault == absl::Milliseconds(kDetectionTargetDefaultMs));
 
 // A number of the configuration that 0 sets to its default.
@@ -62,6 +63,7 @@ absl::Status CheckNumbers(const v1::DaemonConfig& config) {
        kSyncIntervalDefaultMs, 50, 60000},
       {"membership.detection_target_ms", config.membership().detection_target_ms(),
        kDetectionTargetDefaultMs, 500, 60000},
+      {"drain_deadline_ms", config.drain_deadline_ms(), kDrainDeadlineDefaultMs, 100, 3'600'000},
   };
   for (const Number& number : numbers) {
     if (absl::Status status = CheckNumber(number); !status.ok()) return status;
@@ -196,6 +198,7 @@ v1::DaemonConfig ApplyDefaults(v1::DaemonConfig config, uint64_t arena_bytes_def
   if (membership.detection_target_ms() == 0) {
     membership.set_detection_target_ms(kDetectionTargetDefaultMs);
   }
+  if (config.drain_deadline_ms() == 0) config.set_drain_deadline_ms(kDrainDeadlineDefaultMs);
   if (config.transport().kind().empty()) config.mutable_transport()->set_kind(kTransportDefault);
   return config;
 }

@@ -68,6 +68,12 @@ class Node::Impl final : public ActionHandler {
 
   // Called once.
   absl::Status Start();
+  void Drain(absl::Duration deadline, std::function<void()> done) {
+    executor_->Post([this, deadline, done = std::move(done)] {
+      on_drained_ = done;
+      Feed(DrainRequested{deadline, /*leaves_mesh=*/true});
+    });
+  }
   void Stop();
   const std::string& address() const { return server_->address(); }
 
@@ -97,6 +103,9 @@ class Node::Impl final : public ActionHandler {
   void Run(const swim::AnswerIndirectProbe& action) { service_->Answer(action); }
   void Run(const Connect& action);
   // The daemon itself.
+  void Run(const Drained&) {
+    if (on_drained_) std::exchange(on_drained_, nullptr)();
+  }
   void Run(const EndDaemon& action) {
     if (on_end_) on_end_(action.reason);
   }
@@ -116,6 +125,7 @@ class Node::Impl final : public ActionHandler {
   RemoteTransport transport_;
   const FaultTransport* faults_ = nullptr;  // data_plane_'s
   std::function<void(std::string)> on_end_;
+  std::function<void()> on_drained_;  // of Drain; on the core's thread
   HostDevice device_;
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<DataPlane> data_plane_;
@@ -300,6 +310,9 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Start(NodeOptions options) {
 Node::Node(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Node::~Node() = default;
 const std::string& Node::address() const { return impl_->address(); }
+void Node::Drain(absl::Duration deadline, std::function<void()> done) {
+  impl_->Drain(deadline, std::move(done));
+}
 void Node::Stop() { impl_->Stop(); }
 
 }  // namespace weightmesh

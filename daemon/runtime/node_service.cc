@@ -97,6 +97,20 @@ void NodeService::Config(Done<ConfigReport> done) {
   });
 }
 
+void NodeService::Drain(absl::Duration deadline, Done<std::vector<ReplicaSnapshot>> done) {
+  if (deadline == absl::ZeroDuration()) {
+    deadline = absl::Milliseconds(static_cast<int64_t>(config_.drain_deadline_ms()));
+  }
+  Ask<std::vector<ReplicaSnapshot>>(std::move(done), [this, deadline] {
+    loop_->Feed(DrainRequested{deadline});
+    TopologySnapshot topology = loop_->core().Topology(Executor::Now(), "");
+    std::erase_if(topology.replicas, [&](const ReplicaSnapshot& replica) {
+      return replica.node != topology.self || replica.info.state != ReplicaState::kDraining;
+    });
+    return std::move(topology.replicas);
+  });
+}
+
 void NodeService::OnSync(SyncMessage message, Done<SyncMessage> done) {
   Ask<SyncMessage>(std::move(done),
                    [this, message = std::move(message)]() -> absl::StatusOr<SyncMessage> {

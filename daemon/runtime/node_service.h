@@ -37,6 +37,7 @@ class NodeService final : public MeshSource, public PeerHandler {
   void Runs(Done<std::vector<RunSnapshot>> done) override;
   void Links(Done<LinksReport> done) override;
   void Config(Done<ConfigReport> done) override;
+  void Drain(absl::Duration deadline, Done<std::vector<ReplicaSnapshot>> done) override;
 
   // PeerHandler.
   void OnSync(SyncMessage message, Done<SyncMessage> done) override;

@@ -49,7 +49,9 @@ TEST(CommandLine, EveryFlagReachesTheConfig) {
                                           "--sync-interval-ms",
                                           "250",
                                           "--detection-target-ms",
-                                          "1500"});
+                                          "1500",
+                                          "--drain-deadline-ms",
+                                          "700"});
   ASSERT_FALSE(result.exit_code.has_value()) << result.text;
   const auto config = ResolveConfig(result.flags);
   ASSERT_TRUE(config.ok()) << config.status();
@@ -67,6 +69,7 @@ TEST(CommandLine, EveryFlagReachesTheConfig) {
   EXPECT_EQ(config->log().file(), "/l");
   EXPECT_EQ(config->membership().sync_interval_ms(), 250u);
   EXPECT_EQ(config->membership().detection_target_ms(), 1500u);
+  EXPECT_EQ(config->drain_deadline_ms(), 700u);
 }
 
 TEST(CommandLine, FlagsOverrideTheFileAndTheFileTheDefaults) {
@@ -141,6 +144,7 @@ TEST(CommandLine, HelpAndVersionEndWell) {
                            "--log-file",
                            "--sync-interval-ms",
                            "--detection-target-ms",
+                           "--drain-deadline-ms",
                            "--print-config",
                            "--check",
                            "--version",

@@ -40,6 +40,7 @@ membership {
 transport {
   kind: "ucx"
 }
+drain_deadline_ms: 10000
 )");
   EXPECT_TRUE(ValidateConfig(config).ok()) << ValidateConfig(config);
   EXPECT_TRUE(ValidateConfig(ApplyDefaults({})).ok());
@@ -151,6 +152,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"SyncLong",
                   [](auto* c) { c->mutable_membership()->set_sync_interval_ms(60001); },
                   {"membership.sync_interval_ms", "60001"}},
+        BadConfig{"DrainTooLong",
+                  [](auto* c) { c->set_drain_deadline_ms(3'600'001); },
+                  {"drain_deadline_ms", "3600001", "100 to 3600000"}},
         BadConfig{"DetectionTargetTooShort",
                   [](auto* c) { c->mutable_membership()->set_detection_target_ms(499); },
                   {"membership.detection_target_ms", "499", "500 to 60000"}},

@@ -71,6 +71,7 @@ TEST(ConvertMesh, StatsOfAReplica) {
   EXPECT_EQ(replica.bytes_received(), 3u << 20);
   EXPECT_EQ(replica.bytes_sent(), 1536u);
   EXPECT_EQ(replica.segments_read(), 95u);
+  EXPECT_EQ(replica.requests_late(), 3u);
   EXPECT_EQ(replica.segments_published(), 100u);
   EXPECT_EQ(replica.pull_time_us().count(), 90u);
   EXPECT_EQ(replica.round_time_us().count(), 50u);

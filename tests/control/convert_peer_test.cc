@@ -215,8 +215,8 @@ TEST(ConvertPeer, RefusesWrongRuns) {
        {"is not that of \"another\"",
         [](auto* run) { run->mutable_replicas(0)->set_name("another"); }},
        {"replicas[0]: state is 0", [](auto* run) { run->mutable_replicas(0)->clear_state(); }},
-       {"replicas[0]: state is 6",
-        [](auto* run) { run->mutable_replicas(0)->set_state(static_cast<v1::ReplicaState>(6)); }},
+       {"replicas[0]: state is 7",
+        [](auto* run) { run->mutable_replicas(0)->set_state(static_cast<v1::ReplicaState>(7)); }},
        {"replicas[2]: ", [](auto* run) { *run->add_replicas() = run->replicas(0); }},
        {"is not among the founders",
         [](auto* run) {

@@ -56,6 +56,13 @@ void FakeMeshSource::Links(Done<LinksReport> done) { Answer(SampleLinks(), done)
 
 void FakeMeshSource::Config(Done<ConfigReport> done) { Answer(SampleConfig(), done); }
 
+void FakeMeshSource::Drain(absl::Duration deadline, Done<std::vector<ReplicaSnapshot>> done) {
+  ReplicaSnapshot leaving = SampleTopology().replicas[0];
+  leaving.info.state = ReplicaState::kDraining;
+  leaving.info.left_at = Round{static_cast<uint64_t>(absl::ToInt64Seconds(deadline))};
+  Answer(std::vector<ReplicaSnapshot>{leaving}, done);
+}
+
 void FakePeerHandler::OnSync(SyncMessage message, Done<SyncMessage> done) {
   message.self = SampleNode(3);
   done(message);

@@ -23,6 +23,8 @@ class FakeMeshSource : public MeshSource {
   void Runs(Done<std::vector<RunSnapshot>> done) override;
   void Links(Done<LinksReport> done) override;
   void Config(Done<ConfigReport> done) override;
+  // The first sample leaves before a round that is the deadline in seconds.
+  void Drain(absl::Duration deadline, Done<std::vector<ReplicaSnapshot>> done) override;
 
   // Every answer from now on.
   void FailWith(absl::Status failure);

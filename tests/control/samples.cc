@@ -129,6 +129,7 @@ StatsReport SampleStats() {
   statistics.bytes_received = 3 << 20;
   statistics.bytes_sent = 1536;
   statistics.segments_read = 95;
+  statistics.requests_late = 3;
   statistics.segments_published = 100;
   for (uint64_t k = 0; k < 90; ++k) statistics.pull_time_us.Add(1500);
   for (uint64_t k = 0; k < 50; ++k) statistics.round_time_us.Add(40000);

@@ -65,6 +65,10 @@ int Train(const TrainerSettings& settings) {
     ++summary.steps;
     if (settings.trace) WriteWeights(weights, &trace);
     if (settings.paced && write(STDOUT_FILENO, "s", 1) != 1) break;
+    if (replica.drained()) {
+      summary.drained = true;
+      break;
+    }
   }
   if (to_mix) summary.Add(replica.Mix(model));
   replica.Leave();

@@ -39,6 +39,7 @@ struct TrainerSummary {
   uint64_t due = 0;      // pulls that were due
   double wait_seconds_max = 0;
   std::array<uint64_t, WEIGHTMESH_OUTCOME_COUNT> pulls = {};
+  bool drained = false;
 
   void Add(const RoundResult& round) {
     alone += round.alone;
@@ -52,7 +53,7 @@ struct TrainerSummary {
     std::ofstream file(path);
     file << steps << " " << alone << " " << skipped << " " << due << " " << wait_seconds_max;
     for (uint64_t count : pulls) file << " " << count;
-    file << "\n";
+    file << " " << drained << "\n";
   }
 };
 

@@ -131,6 +131,7 @@ TrainerResult GossipRun::Result(int k, absl::Duration limit) {
   std::ifstream file(ResultFile(k));
   file >> result.steps >> result.alone >> result.skipped >> result.due >> result.wait_seconds_max;
   for (uint64_t& count : result.pulls) file >> count;
+  file >> result.drained;
   result.weights = ReadRows<float>(ResultFile(k) + ".weights");
   if (result.weights.size() != options_.parameters) result.weights.clear();
   return result;

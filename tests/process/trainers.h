@@ -50,6 +50,7 @@ struct TrainerResult {
   uint64_t due = 0;
   double wait_seconds_max = 0;
   std::array<uint64_t, kOutcomeCount> pulls{};
+  bool drained = false;  // it ended because its daemon drains
   std::vector<float> weights;
 
   uint64_t Pulls(Outcome outcome) const { return pulls[static_cast<size_t>(outcome)]; }

@@ -70,6 +70,7 @@ struct SimArena {
   Round next_round{};
   absl::Duration publish_wait;
   absl::Duration collect_wait;
+  Round leaves_at{};
   Round collected_round{};
   std::vector<FrozenSegment> collected;
 };

@@ -167,6 +167,7 @@ void SimNode::Run(const UpdatePage& action) {
   arena->next_round = action.next_round;
   arena->publish_wait = action.publish_wait;
   arena->collect_wait = action.collect_wait;
+  arena->leaves_at = action.leaves_at;
 }
 
 void SimNode::Run(const Deliver& action) {
@@ -205,6 +206,8 @@ void SimNode::Run(const FreeArena& action) {
   arenas_.erase(action.attach);
   trainers_.erase(action.attach);
 }
+
+void SimNode::Run(const Drained&) { drained_ = true; }
 
 void SimNode::Run(const EndDaemon& action) {
   end_reason_ = action.reason;

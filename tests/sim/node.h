@@ -45,6 +45,8 @@ class SimNode final : public SlotKeeper {
   void PoseAs(uint32_t index) { identity_ = index; }
   // Why the core asked its daemon to end; empty if it did not.
   const std::string& end_reason() const { return end_reason_; }
+  // DrainRequested has been answered.
+  bool drained() const { return drained_; }
   // SIGKILL: links break, trainers notice.
   void Kill();
   void Stop() { process_.Stop(); }
@@ -87,6 +89,7 @@ class SimNode final : public SlotKeeper {
   void Run(const AnswerGossip& action) { control_->Answer(action); }
   void Run(const swim::AnswerIndirectProbe& action) { control_->Answer(action); }
   void Run(const Connect& action) { control_->Connect(index_, action); }
+  void Run(const Drained& action);
   void Run(const EndDaemon& action);
   void Run(const Log& action);
   AttachedTrainer* Trainer(AttachId attach) const;
@@ -100,6 +103,7 @@ class SimNode final : public SlotKeeper {
   ControlPlane* const control_;
   uint32_t identity_;  // whose node_id it has: its own, as a rule
   std::string end_reason_;
+  bool drained_ = false;
   SimProcess process_;
   std::unique_ptr<NodeCore> core_;
   std::map<AttachId, AttachedTrainer*> trainers_;

@@ -150,6 +150,7 @@ void SimTrainer::Exchange() {
 
 void SimTrainer::Publish() {
   pending_ = Pending{std::max(arena_->next_round, Next(newest_round_)), 0, false};
+  if (arena_->leaves_at != kNoRound && pending_.round >= arena_->leaves_at) return LeaveRun();
   if (TryTakeSlot()) return WriteSnapshot();
   Await(Wait::kSlot, arena_->publish_wait, &SimTrainer::Skip);
 }
@@ -295,6 +296,10 @@ void SimTrainer::AfterMix() {
 void SimTrainer::NextStep() {
   longest_exchange_ = std::max(longest_exchange_, world_->queue.now() - exchange_begun_);
   if (++steps_ < rounds_) return Compute();
+  LeaveRun();
+}
+
+void SimTrainer::LeaveRun() {
   state_ = TrainerState::kLeaving;
   Ring(LeaveRequested{attach_});
 }

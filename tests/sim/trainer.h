@@ -102,6 +102,7 @@ class SimTrainer final : public AttachedTrainer {
   MixedRow MixRow(uint32_t segment, const SimArena::InboxBuffer& seen, MixedSegmentResult* result);
   void AfterMix();
   void NextStep();
+  void LeaveRun();
   void Detach();
   bool IsLockstep() const { return options_.founding.config.mode == Mode::kLockstep; }
   void Await(Wait wait, absl::Duration limit, void (SimTrainer::*expired)());

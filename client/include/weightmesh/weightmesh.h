@@ -55,7 +55,10 @@ typedef enum weightmesh_status {
   /* The run's founders did not all come within start_timeout_ms. */
   WEIGHTMESH_START_TIMEOUT = 4,
   /* The operating system refused memory or descriptors. */
-  WEIGHTMESH_RESOURCES = 5
+  WEIGHTMESH_RESOURCES = 5,
+  /* The daemon drains, and this replica has left the run in order, with its last round mixed. Save
+   * what is to be saved; later calls return WEIGHTMESH_ALONE. */
+  WEIGHTMESH_DRAINED = 6
 } weightmesh_status;
 
 typedef enum weightmesh_mode {

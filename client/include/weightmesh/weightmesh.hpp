@@ -13,6 +13,7 @@
 //   replica.Leave();
 //
 // Without a daemon nothing is thrown: RoundResult::alone says so, and the trainer trains on alone.
+// When its daemon drains, Replica::drained says so.
 #ifndef WEIGHTMESH_WEIGHTMESH_HPP_
 #define WEIGHTMESH_WEIGHTMESH_HPP_
 
@@ -79,7 +80,7 @@ struct Options {
 
 // What one Exchange, Step, Publish or Mix did.
 struct RoundResult {
-  bool alone = false;      // no daemon: nothing was exchanged; Replica::message() says why
+  bool alone = false;      // nothing was published; Replica::message() says why
   uint64_t round = 0;      // that was mixed; 0: none
   uint32_t segments = 0;   // pulls that were due
   bool published = false;  // a snapshot was published in this call
@@ -118,11 +119,13 @@ class Replica {
   Replica(Replica&& other) noexcept
       : handle_(std::exchange(other.handle_, nullptr)),
         alone_(other.alone_),
+        drained_(other.drained_),
         first_round_(other.first_round_),
         weights_(std::move(other.weights_)) {}
   Replica& operator=(Replica&& other) noexcept {
     std::swap(handle_, other.handle_);
     std::swap(alone_, other.alone_);
+    std::swap(drained_, other.drained_);
     std::swap(first_round_, other.first_round_);
     std::swap(weights_, other.weights_);
     return *this;
@@ -165,8 +168,10 @@ class Replica {
 
   // First round after a Join; 0 after an attach.
   uint64_t first_round() const { return first_round_; }
-  // True when the last call that reaches the daemon found none.
+  // True when the last call that reaches the daemon found none, or this replica has left.
   bool alone() const { return alone_; }
+  // The daemon drains, and this replica has left the run in order: save, and end or go elsewhere.
+  bool drained() const { return drained_; }
   // What the last call that did not succeed came to; lives until this thread asks again.
   const char* message() const { return weightmesh_message(handle_); }
 
@@ -234,8 +239,9 @@ class Replica {
   }
 
   void Check(weightmesh_status status) {
-    alone_ = status == WEIGHTMESH_ALONE;
-    if (status != WEIGHTMESH_OK && status != WEIGHTMESH_ALONE) {
+    if (status == WEIGHTMESH_DRAINED) drained_ = true;
+    alone_ = status == WEIGHTMESH_ALONE || status == WEIGHTMESH_DRAINED;
+    if (status != WEIGHTMESH_OK && !alone_) {
       throw Error(status, weightmesh_message(handle_));
     }
   }
@@ -258,6 +264,7 @@ class Replica {
 
   weightmesh_handle* handle_ = nullptr;
   bool alone_ = false;
+  bool drained_ = false;
   uint64_t first_round_ = 0;
   std::vector<float*> weights_;  // reused by every call
 };

@@ -1,0 +1,76 @@
+// How a daemon is emptied: each replica leaves from a round that is announced ahead, as fair to its
+// last round as to any other; then, if it ends, the daemon says that it leaves the mesh.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/core/node_core_impl.h"
+
+namespace weightmesh {
+namespace {
+
+// How long a daemon that leaves the mesh stays to say so.
+constexpr absl::Duration kFarewell = absl::Milliseconds(200);
+constexpr char kDrains[] = "this daemon drains: attach to another one";
+
+}  // namespace
+
+void NodeCore::Impl::On(const DrainRequested& event) {
+  drain_ = Drain{now_ + event.deadline, event.leaves_mesh};
+  std::vector<AttachId> waiting;
+  for (auto& [attach, local] : locals_) {
+    if (local->gone()) continue;
+    if (!local->run().started()) waiting.push_back(attach);
+    if (local->state() != ReplicaState::kActive) continue;
+    local->Drain();
+    const ReplicaInfo& info = local->run().Find(local->replica())->info;
+    Inform(absl::StrCat("replica ", info.name, " of run ", local->run().run_id(),
+                        " leaves: it takes no part from round ", Value(info.left_at)));
+  }
+  for (AttachId attach : waiting) {
+    Emit(RefuseAttach{attach, attach::ReplyCode::kUnavailable, kDrains});
+    RemoveLocal(attach);
+  }
+  membership_.SyncSoon(now_);
+}
+
+bool NodeCore::Impl::RefusesForDrain(const AttachRequested& event) {
+  if (!drain_.has_value()) return false;
+  Emit(RefuseAttach{event.attach, attach::ReplyCode::kUnavailable, kDrains});
+  return true;
+}
+
+// After every event: whoever leaves, leaves by one.
+void NodeCore::Impl::ContinueDrain() {
+  if (drain_->done) return;
+  const auto is_here = [](const auto& entry) {
+    return IsLive(entry.second->state()) && !entry.second->gone();
+  };
+  if (std::any_of(locals_.begin(), locals_.end(), is_here)) {
+    if (now_ < drain_->deadline) return;
+    for (auto& [attach, local] : locals_) {
+      if (!IsLive(local->state()) || local->gone()) continue;
+      Warn(absl::StrCat("replica ", local->run().Find(local->replica())->info.name, " of run ",
+                        local->run().run_id(), " did not come to its last round in time"));
+      local->EndDrain();
+    }
+    membership_.SyncSoon(now_);
+  }
+  if (drain_->leaves_mesh && swim_.living() > 1) {
+    if (drain_->tells_until == absl::InfiniteFuture()) {
+      drain_->tells_until = now_ + kFarewell;
+      swim::SwimActions todo;
+      swim_.Leave(now_, &todo);
+      Perform(std::move(todo));
+    }
+    if (now_ < drain_->tells_until) return;
+  }
+  drain_->done = true;
+  Emit(Drained{});
+}
+
+absl::Time NodeCore::Impl::drain_deadline() const {
+  if (!drain_.has_value() || drain_->done) return absl::InfiniteFuture();
+  return std::min(drain_->deadline, drain_->tells_until);
+}
+
+}  // namespace weightmesh

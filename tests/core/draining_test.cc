@@ -1,0 +1,180 @@
+// How a daemon is emptied: the announcement, the last round, the deadline, the farewell.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "daemon/core/node_core.h"
+#include "tests/testing/core_harness.h"
+
+namespace weightmesh {
+namespace {
+
+using testing::HasSubstr;
+using testing_support::CoreHarness;
+using wire::Verdict;
+
+constexpr absl::Duration kDeadline = absl::Seconds(10);
+
+class DrainingTest : public testing::Test {
+ protected:
+  void Drain(bool leaves_mesh = false) { harness_.Step(DrainRequested{kDeadline, leaves_mesh}); }
+  ReplicaInfo Info() {
+    const SyncMessage message = harness_.core().MakeSync();
+    return message.runs[0].replicas[0];
+  }
+  bool TakesPart(uint64_t round) {
+    const auto schedule = harness_.core().ScheduleOf("run", Round{round}, SegmentId{0});
+    return std::any_of(
+        schedule->assignments.begin(), schedule->assignments.end(),
+        [](const AssignmentSnapshot& one) { return one.reader == CoreHarness::ReplicaOf(0); });
+  }
+  bool IsDrained() const { return !harness_.All<Drained>().empty(); }
+  // Round `round` from publish to mix, all segments landed and read.
+  void TakeRound(uint64_t round) {
+    harness_.Publish(round, static_cast<uint32_t>(round % 3));
+    for (const StartPull& pull : harness_.All<StartPull>()) harness_.Land(pull);
+    harness_.Collect(round);
+  }
+
+  CoreHarness harness_;
+};
+
+TEST_F(DrainingTest, WhoLeavesSaysFromWhichRoundAndTakesPartUntilThen) {
+  harness_.StartRun(2);
+  TakeRound(1);
+  Drain();
+  const uint64_t left_at = Value(Info().left_at);
+  EXPECT_EQ(Info().state, ReplicaState::kDraining);
+  EXPECT_GT(left_at, 1u);
+  EXPECT_EQ(Value(harness_.Only<UpdatePage>().leaves_at), left_at) << "its trainer is told";
+  EXPECT_TRUE(TakesPart(left_at - 1));
+  EXPECT_FALSE(TakesPart(left_at));
+  EXPECT_FALSE(IsDrained());
+  harness_.Advance(absl::Milliseconds(20));
+  EXPECT_GE(harness_.All<Sync>().size(), 2u) << "and all others, at once";
+
+  harness_.Publish(left_at - 1, 0);
+  EXPECT_FALSE(harness_.All<StartPull>().empty());
+  harness_.Publish(left_at, 1);
+  EXPECT_TRUE(harness_.All<StartPull>().empty()) << "whatever its trainer does";
+}
+
+TEST_F(DrainingTest, ItIsDrainedWhenTheTrainerHasLeft) {
+  harness_.StartRun(2);
+  Drain();
+  const Round left_at = Info().left_at;
+  harness_.Step(LeaveRequested{CoreHarness::kAttach});
+  EXPECT_TRUE(IsDrained()) << "nothing is owed";
+  EXPECT_EQ(Info().state, ReplicaState::kLeft);
+  EXPECT_EQ(Info().left_at, left_at) << "as announced";
+  harness_.Advance(2 * kDeadline);
+  EXPECT_FALSE(IsDrained()) << "once";
+}
+
+TEST_F(DrainingTest, OrWhenItHasDied) {
+  harness_.StartRun(2);
+  Drain();
+  harness_.Step(TrainerGone{CoreHarness::kAttach});
+  EXPECT_TRUE(IsDrained());
+}
+
+TEST_F(DrainingTest, OrAtTheDeadline) {
+  harness_.StartRun(2);
+  Drain();
+  harness_.Advance(kDeadline - absl::Milliseconds(1));
+  EXPECT_FALSE(IsDrained());
+  harness_.Advance(absl::Milliseconds(2));
+  EXPECT_TRUE(IsDrained());
+  EXPECT_EQ(Info().state, ReplicaState::kLeft);
+  const std::vector<Log> logs = harness_.All<Log>();
+  EXPECT_TRUE(std::any_of(logs.begin(), logs.end(), [](const Log& log) {
+    return log.text.find("did not come to its last round in time") != std::string::npos;
+  }));
+  harness_.Step(LeaveRequested{CoreHarness::kAttach});
+  EXPECT_EQ(harness_.All<FinishLeave>().size(), 1u) << "its trainer still gets its answer";
+}
+
+TEST_F(DrainingTest, ALateRequestIsAnsweredAndCounted) {
+  harness_.StartRun(2);
+  Drain();
+  harness_.Advance(kDeadline + absl::Seconds(1));
+  harness_.Step(PullRequested{harness_.RequestFrom(1, 1, 50)});
+  EXPECT_EQ(harness_.Only<AnswerPull>().answer.verdict, Verdict::kDead);
+  EXPECT_EQ(harness_.Statistics().requests_late, 1u);
+}
+
+TEST_F(DrainingTest, WithoutReplicasItIsDrainedAtOnce) {
+  Drain();
+  EXPECT_TRUE(IsDrained());
+}
+
+TEST_F(DrainingTest, WhoWaitsIsRefusedAndNobodyAttachesAnyMore) {
+  harness_.founding.config.replicas_min = 3;
+  harness_.Step(harness_.AttachEvent());
+  Drain();
+  EXPECT_EQ(harness_.Only<RefuseAttach>().code, attach::ReplyCode::kUnavailable);
+  EXPECT_THAT(harness_.Only<RefuseAttach>().message, HasSubstr("attach to another"));
+  EXPECT_TRUE(IsDrained());
+  AttachRequested join = harness_.AttachEvent(AttachId{7}, 7);
+  for (const bool joins : {false, true}) {
+    join.joins = joins;
+    harness_.Step(join);
+    EXPECT_EQ(harness_.Only<RefuseAttach>().code, attach::ReplyCode::kUnavailable);
+  }
+}
+
+TEST_F(DrainingTest, WhoIsJoiningTakesPartForAMomentAndLeaves) {
+  harness_.founding.segments = 1;
+  harness_.StartRun(2);
+  AttachRequested join = harness_.AttachEvent(AttachId{2}, 9);
+  join.joins = true;
+  harness_.Step(join);
+  Drain();
+  harness_.Step(LeaveRequested{CoreHarness::kAttach});
+  harness_.Step(CollectRequested{AttachId{2}, Round{1}});
+  for (const StartPull& pull : harness_.All<StartPull>()) {
+    harness_.Step(PullAnswered{CoreHarness::AnswerTo(pull, Verdict::kData, 1)});
+    harness_.Step(PullEnded{pull.request.request_id, PullEnd::kLanded});
+  }
+  harness_.Step(CaughtUp{AttachId{2}});
+  const SyncMessage message = harness_.core().MakeSync();
+  const ReplicaInfo& joiner = message.runs[0].replicas[1];
+  EXPECT_EQ(joiner.state, ReplicaState::kDraining);
+  EXPECT_GE(joiner.left_at, joiner.active_from);
+}
+
+TEST_F(DrainingTest, ADaemonThatEndsSaysSoToTheMesh) {
+  harness_.StartRun(2);
+  swim::Message hello;
+  hello.from = harness_.InfoOf(1);
+  hello.incarnation = 1;
+  harness_.Step(GossipReceived{swim::CallId{1}, hello});
+  Drain(/*leaves_mesh=*/true);
+  harness_.Step(TrainerGone{CoreHarness::kAttach});
+  EXPECT_FALSE(IsDrained()) << "first it says farewell";
+  bool told = false;
+  for (const Gossip& gossip : harness_.All<Gossip>()) {
+    for (const swim::MemberUpdate& update : gossip.message.updates) {
+      told |=
+          update.node.node_id == CoreHarness::NodeOf(0) && update.state == swim::MemberState::kLeft;
+    }
+  }
+  EXPECT_TRUE(told);
+  harness_.Advance(absl::Milliseconds(250));
+  EXPECT_TRUE(IsDrained());
+}
+
+TEST_F(DrainingTest, ALaterRequestHasADeadlineOfItsOwn) {
+  harness_.StartRun(2);
+  Drain();
+  const Round left_at = Info().left_at;
+  harness_.Advance(absl::Seconds(5));
+  harness_.Step(DrainRequested{absl::Seconds(1)});
+  EXPECT_EQ(Info().left_at, left_at) << "what was announced holds";
+  harness_.Advance(absl::Milliseconds(1100));
+  EXPECT_TRUE(IsDrained());
+}
+
+}  // namespace
+}  // namespace weightmesh
