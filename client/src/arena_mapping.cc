@@ -17,8 +17,11 @@ Status Differs(const char* what, uint64_t theirs, uint64_t ours) {
 
 }  // namespace
 
-ArenaMapping::~ArenaMapping() {
+ArenaMapping::~ArenaMapping() { Unmap(); }
+
+void ArenaMapping::Unmap() {
   if (base_ != nullptr) munmap(base_, layout_.arena_bytes);
+  base_ = nullptr;
 }
 
 Status ArenaMapping::Map(int fd, const ArenaLayout& layout) {

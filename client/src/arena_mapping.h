@@ -22,6 +22,9 @@ class ArenaMapping {
   // size or control page are not those of `layout`; RESOURCES when the system gives no memory.
   Status Map(int fd, const ArenaLayout& layout);
 
+  // Nothing happens when it is not mapped.
+  void Unmap();
+
   // For a forked child, where the mapping does not exist (MADV_DONTFORK): never unmap.
   void Abandon() { base_ = nullptr; }
 

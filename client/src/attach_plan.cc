@@ -94,6 +94,13 @@ Status PlanStaleness(const weightmesh_options& options, attach::AttachRequest* r
                  " and options.mode is not WEIGHTMESH_ASYNC: choose that mode, or leave it 0");
 }
 
+Status PlanRejoin(const weightmesh_options& options, AttachPlan* plan) {
+  plan->rejoin_timeout_ms = options.rejoin_timeout_ms;
+  if (options.rejoin_timeout_ms == WEIGHTMESH_NEVER_REJOIN) return {};
+  return Choose("rejoin_timeout_ms", options.rejoin_timeout_ms, 1, kRejoinTimeoutMaxMs,
+                kRejoinTimeoutDefaultMs, &plan->rejoin_timeout_ms);
+}
+
 Status PlanNumbers(const weightmesh_options& options, AttachPlan* plan) {
   attach::AttachRequest& request = plan->request;
   request.seed = options.seed;
@@ -111,6 +118,7 @@ Status PlanNumbers(const weightmesh_options& options, AttachPlan* plan) {
       bad(status =
               Choose("round_deadline_ms", options.round_deadline_ms, kRoundDeadlineMinMs,
                      kRoundDeadlineMaxMs, kRoundDeadlineDefaultMs, &request.round_deadline_ms)) ||
+      bad(status = PlanRejoin(options, plan)) ||
       bad(status = Choose("slots", options.slots, kSlotsMin, control_page::kSlotsMax,
                           control_page::kSlotsDefault, &request.slots)) ||
       bad(status = Choose("mix_threads", options.mix_threads, 1, kMixThreadsMax, 1,

@@ -23,6 +23,8 @@ constexpr uint64_t kStartTimeoutMaxMs = 30ull * 24 * 3'600'000;
 constexpr uint32_t kReplicasMinMax = 4096;
 constexpr uint32_t kStalenessRoundsDefault = 8;
 constexpr uint32_t kStalenessRoundsMax = 1024;
+constexpr uint32_t kRejoinTimeoutDefaultMs = 30'000;
+constexpr uint32_t kRejoinTimeoutMaxMs = 3'600'000;
 constexpr uint32_t kSlotsMin = 2;
 constexpr uint32_t kMixThreadsMax = 64;
 constexpr size_t kNameBytesMax = 255;  // of run_id, replica_name and a tensor's name
@@ -34,6 +36,7 @@ struct AttachPlan {
   attach::AttachRequest request;
   std::vector<uint64_t> tensor_parameters;  // of each tensor
   uint32_t mix_threads = 1;
+  uint32_t rejoin_timeout_ms = kRejoinTimeoutDefaultMs;  // WEIGHTMESH_NEVER_REJOIN: never
   void (*progress)(const char* message, void* progress_context) = nullptr;
   void* progress_context = nullptr;
 };

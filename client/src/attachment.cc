@@ -14,6 +14,10 @@ namespace {
 
 // How long beyond round_deadline a leave waits for the daemon's farewell.
 constexpr std::chrono::seconds kLeaveGrace{5};
+// How long after its daemon's death, or a vain look for it, a replica looks for it (again); and so
+// many times what the look took, for a daemon that hangs must not hold the trainer up each time.
+constexpr std::chrono::seconds kRejoinInterval{1};
+constexpr int kRejoinPause = 10;
 // How often a join asks a daemon that does not know the run yet.
 constexpr std::chrono::milliseconds kJoinRetry{200};
 
@@ -78,11 +82,15 @@ Status Attachment::Open(const weightmesh_options* options, const weightmesh_tens
     link_.channel().Close();
   }
   if (!status.ok()) return status;
+  MakeRounds();
+  return {};
+}
+
+void Attachment::MakeRounds() {
   const RoundSettings settings = {plan_.request.mode, static_cast<float>(plan_.request.alpha),
                                   plan_.request.start_round, id_};
   rounds_ = std::make_unique<RoundDriver>(settings, &model_, &arena_, &link_, pool_.get());
   state_ = State::kAttached;
-  return {};
 }
 
 Status Attachment::Attach(const weightmesh_options* options, const weightmesh_tensor* tensors,
@@ -114,7 +122,7 @@ Status Attachment::Join(const weightmesh_options* options, const weightmesh_tens
   if (status.ok()) {
     joined->replicas = arena_.page().view_replicas.load(std::memory_order_acquire);
   } else if (rounds_->is_gone()) {
-    BecomeAlone(status.message);
+    LoseDaemon(status.message);
   } else {
     state_ = State::kRefused;
     why_ = status.message;
@@ -131,6 +139,39 @@ void Attachment::BecomeAlone(std::string why) {
   state_ = State::kAlone;
   why_ = std::move(why);
   link_.channel().Close();
+}
+
+void Attachment::LoseDaemon(std::string why) {
+  BecomeAlone(std::move(why));
+  lost_daemon_ = plan_.rejoin_timeout_ms != WEIGHTMESH_NEVER_REJOIN;
+  next_rejoin_ = Clock::now() + kRejoinInterval;
+}
+
+bool Attachment::Rejoin(float* const* weights) {
+  const Clock::time_point now = Clock::now();
+  if (state_ != State::kAlone || !lost_daemon_ || now < next_rejoin_) return false;
+  AttachPlan plan = plan_;
+  plan.request.joins = 1;
+  plan.request.start_timeout_ms = plan.rejoin_timeout_ms;
+  plan.progress = nullptr;
+  rounds_.reset();
+  arena_.Unmap();
+  Status status = AttachReplica(plan, model_.arena, &link_, &arena_, &id_);
+  if (status.ok()) {
+    MakeRounds();
+    scalar_names_.clear();
+    uint64_t first_round = 0;
+    status = rounds_->CatchUp(weights, now + std::chrono::milliseconds(plan.rejoin_timeout_ms),
+                              &first_round);
+  }
+  if (status.ok()) {
+    lost_daemon_ = false;
+    return true;
+  }
+  BecomeAlone(status.message + "; the replica will try to join again");
+  const Clock::time_point end = Clock::now();
+  next_rejoin_ = end + std::max<Clock::duration>(kRejoinInterval, kRejoinPause * (end - now));
+  return false;
 }
 
 Status Attachment::CheckAttached() const {
@@ -161,6 +202,16 @@ Status Attachment::CheckRoundCall(const float* const* weights, size_t tensor_cou
   return CheckAttached();
 }
 
+Status Attachment::EnterRound(float* const* weights, size_t tensor_count,
+                              weightmesh_round* result) {
+  Status status = CheckRoundCall(weights, tensor_count, result);
+  if (status.code != WEIGHTMESH_ALONE || !lost_daemon_) return status;
+  if (!CheckWeights(weights, tensor_count, plan_.tensor_parameters.size()).ok()) return status;
+  if (!Rejoin(weights)) return status;
+  result->rejoined = 1;
+  return {};
+}
+
 Status Attachment::CheckMode(bool waits, const char* call) const {
   const bool lockstep = plan_.request.mode == attach::Mode::kLockstep;
   if (lockstep == waits) return {};
@@ -173,7 +224,7 @@ Status Attachment::CheckMode(bool waits, const char* call) const {
 Status Attachment::PublishRound(const float* const* weights, RingDaemon ring,
                                 weightmesh_round* result) {
   Status status = rounds_->Publish(weights, ring, result);
-  if (rounds_->is_gone()) BecomeAlone(status.message);
+  if (rounds_->is_gone()) LoseDaemon(status.message);
   if (status.code == WEIGHTMESH_DRAINED) {
     (void)Leave();
     why_ = status.message;
@@ -186,7 +237,7 @@ Status Attachment::PublishRound(const float* const* weights, RingDaemon ring,
 
 Status Attachment::MixRound(float* const* weights, weightmesh_round* result) {
   Status status = rounds_->Mix(weights, result);
-  if (rounds_->is_gone()) BecomeAlone(status.message);
+  if (rounds_->is_gone()) LoseDaemon(status.message);
   if (!status.ok()) return status;
   if (result->round != 0) ++totals_.rounds_mixed;
   for (uint32_t k = 0; k < WEIGHTMESH_OUTCOME_COUNT; ++k) totals_.pulls[k] += result->pulls[k];
@@ -196,7 +247,7 @@ Status Attachment::MixRound(float* const* weights, weightmesh_round* result) {
 Status Attachment::Exchange(float* const* weights, size_t tensor_count, weightmesh_round* result) {
   weightmesh_round scratch;
   result = OrScratch(result, &scratch);
-  Status status = CheckRoundCall(weights, tensor_count, result);
+  Status status = EnterRound(weights, tensor_count, result);
   if (status.ok()) status = CheckMode(true, "weightmesh_exchange");
   if (!status.ok()) return status;
   if (rounds_->HasPendingRound()) {
@@ -211,7 +262,7 @@ Status Attachment::Exchange(float* const* weights, size_t tensor_count, weightme
 Status Attachment::Step(float* const* weights, size_t tensor_count, weightmesh_round* result) {
   weightmesh_round scratch;
   result = OrScratch(result, &scratch);
-  Status status = CheckRoundCall(weights, tensor_count, result);
+  Status status = EnterRound(weights, tensor_count, result);
   if (status.ok()) status = CheckMode(false, "weightmesh_step");
   if (!status.ok()) return status;
   if (rounds_->HasPendingRound()) {

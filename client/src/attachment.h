@@ -55,17 +55,27 @@ class Attachment {
   Status CheckAttached() const;
   // CheckAttached, and that `weights` and `result` are fit for a round. Clears `result`.
   Status CheckRoundCall(const float* const* weights, size_t tensor_count, weightmesh_round* result);
+  // The same for a call that may join the run again.
+  Status EnterRound(float* const* weights, size_t tensor_count, weightmesh_round* result);
   // Whether the mode fits `call`, which waits for its round or does not.
   Status CheckMode(bool waits, const char* call) const;
   // The halves of a round, counted.
   Status PublishRound(const float* const* weights, RingDaemon ring, weightmesh_round* result);
   Status MixRound(float* const* weights, weightmesh_round* result);
   void BecomeAlone(std::string why);
+  // The daemon died: BecomeAlone, but it is looked for again.
+  void LoseDaemon(std::string why);
+  // If the daemon had died and it is time to look: whether it was back, and the replica has joined
+  // the run again. `weights` are as they were otherwise.
+  bool Rejoin(float* const* weights);
+  void MakeRounds();
 
   State state_ = State::kNew;
   std::string why_;  // kAlone, kRefused: the reason that every call repeats
   AttachPlan plan_;
   Clock::time_point begun_;  // of a join
+  bool lost_daemon_ = false;
+  Clock::time_point next_rejoin_;
   ModelLayout model_;
   AttachedId id_;
   DaemonLink link_;

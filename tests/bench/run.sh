@@ -49,7 +49,8 @@ if [ -n "$ucx" ]; then
   chmod u+x "$ucx"/bin/ucx_perftest 2>/dev/null  # pip installs it without
   export PATH=$ucx/bin:$PATH LD_LIBRARY_PATH=$ucx/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 fi
-benchmarks=(memory_bench core_bench pull_bench link_bench process_bench overlap_pace mesh_bench)
+benchmarks=(memory_bench core_bench pull_bench link_bench process_bench overlap_pace membership_bench
+            mesh_bench)
 cmake --preset release -DWEIGHTMESH_BUILD_TESTS=ON "${configuration[@]}" >/dev/null &&
   cmake --build "$build" --target "${benchmarks[@]}" weightmeshd gossip_trainer || exit 1
 

@@ -57,6 +57,8 @@ TEST_F(AbiTest, WrongOptionsAreInvalidAndNamed) {
       {[](auto* o) { o->replica_name = "two\nlines"; }, "replica_name"},
       {[](auto* o) { o->schedule = 4; }, "options.schedule is 4"},
       {[](auto* o) { o->mode = 4; }, "options.mode is 4"},
+      {[](auto* o) { o->rejoin_timeout_ms = 3'600'001; },
+       "options.rejoin_timeout_ms is 3600001: give 1 to 3600000"},
       {[](auto* o) { o->staleness_rounds_max = 8; }, "options.mode is not WEIGHTMESH_ASYNC"},
       {[](auto* o) { o->mode = WEIGHTMESH_OVERLAP, o->staleness_rounds_max = 8; },
        "options.staleness_rounds_max is 8 and options.mode is not WEIGHTMESH_ASYNC"},

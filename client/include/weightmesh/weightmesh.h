@@ -90,6 +90,9 @@ typedef enum weightmesh_outcome {
   WEIGHTMESH_OUTCOME_COUNT = 10
 } weightmesh_outcome;
 
+/* For weightmesh_options.rejoin_timeout_ms. */
+#define WEIGHTMESH_NEVER_REJOIN 0xffffffffu
+
 /* One tensor of the model. */
 typedef struct weightmesh_tensor {
   const char* name;      /* not empty, unique in the model */
@@ -130,6 +133,12 @@ typedef struct weightmesh_options {
    * own round a replica takes a peer's snapshot, 1 to 1024. The newest snapshot of a peer that is k
    * times slower than the fastest replica is up to about k rounds old. [8] */
   uint32_t staleness_rounds_max;
+
+  /* This replica's own: when its daemon has died and is back, weightmesh_exchange and
+   * weightmesh_step join the run again by themselves, and that call takes up to so long; the
+   * weights are then the others', as after weightmesh_join, and weightmesh_round.rejoined says so.
+   * WEIGHTMESH_NEVER_REJOIN: the replica stays alone. [30000] */
+  uint32_t rejoin_timeout_ms;
 } weightmesh_options;
 
 /* What one exchange, step or mix did. */
@@ -141,6 +150,7 @@ typedef struct weightmesh_round {
   uint32_t pulls[WEIGHTMESH_OUTCOME_COUNT]; /* by outcome; they add up to `segments` */
   double difference_squared;                /* sum over mixed parameters of (peer - own)² */
   double wait_seconds;                      /* spent waiting for a slot and for pulls */
+  uint32_t rejoined; /* 1: the daemon was back, and `weights` are the others' newest since */
 } weightmesh_round;
 
 /* Sums since attach. */

@@ -74,6 +74,7 @@ struct Options {
   uint32_t slots = 3;        // snapshots kept, 2 to 8
   uint32_t mix_threads = 1;  // threads that publish and mix, 1 to 64
   uint64_t start_timeout_ms = 600000;
+  uint32_t rejoin_timeout_ms = 30000;  // of a call that finds its daemon back [30000]
   std::function<void(const char* message)>
       progress;  // called while the constructor waits; no throw
 };
@@ -87,11 +88,13 @@ struct RoundResult {
   std::array<uint32_t, WEIGHTMESH_OUTCOME_COUNT> pulls = {};  // by weightmesh_outcome
   double difference_squared = 0;  // sum over mixed parameters of (peer - own)²
   double wait_seconds = 0;        // spent waiting for a slot and for pulls
+  bool rejoined = false;          // the daemon was back: the tensors hold the others' weights since
 };
 
-// A replica attached to the mesh. Used by one thread at a time; moving it is cheap. One that is
-// alone stays so; to take part again: replica = Replica::Join(options, model). See weightmesh.h,
-// "Alone".
+// A replica attached to the mesh. Used by one thread at a time; moving it is cheap. One whose
+// daemon died joins again once that is back (Options::rejoin_timeout_ms); one that is alone from
+// the start, or has left, stays so. To take part again: replica = Replica::Join(options, model).
+// See weightmesh.h, "Alone".
 class Replica {
  public:
   // Attaches; waits until the run starts, at most start_timeout_ms. Throws Error unless it started
@@ -227,6 +230,7 @@ class Replica {
     raw->mix_threads = options.mix_threads;
     raw->start_timeout_ms = options.start_timeout_ms;
     raw->staleness_rounds_max = options.staleness_rounds_max;
+    raw->rejoin_timeout_ms = options.rejoin_timeout_ms;
     if (options.progress) {
       raw->progress = Progress;
       raw->progress_context = const_cast<Options*>(&options);
@@ -259,6 +263,7 @@ class Replica {
     for (size_t k = 0; k < result.pulls.size(); ++k) result.pulls[k] = raw.pulls[k];
     result.difference_squared = raw.difference_squared;
     result.wait_seconds = raw.wait_seconds;
+    result.rejoined = raw.rejoined != 0;
     return result;
   }
 
