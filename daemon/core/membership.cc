@@ -180,6 +180,13 @@ bool Membership::MarkSilent(absl::Time now, NodeId node, absl::string_view reaso
   return true;
 }
 
+void Membership::Explain(NodeId node, absl::string_view reason) {
+  const auto found = peers_.find(node);
+  if (found != peers_.end() && found->second.silent) {
+    found->second.silent_reason = std::string(reason);
+  }
+}
+
 std::vector<NodeInfo> Membership::ForgetSilent(absl::Time now,
                                                absl::FunctionRef<bool(NodeId)> is_needed) {
   std::vector<const Peer*> silent;

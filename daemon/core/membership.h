@@ -124,6 +124,9 @@ class Membership {
   // `node` is silent from now on. True if it was not before.
   bool MarkSilent(absl::Time now, NodeId node, absl::string_view reason);
 
+  // A better reason for the silence of a node that is silent already.
+  void Explain(NodeId node, absl::string_view reason);
+
   // Forgets silent nodes that `is_needed` does not keep, as the constants above say. Returns them,
   // and those that have given way to others meanwhile.
   // A node that comes back is learnt anew; seeds are asked for ever.
