@@ -1,0 +1,135 @@
+// A mesh that falls into halves, in virtual time: both train on by themselves, and are one mesh
+// again after the heal, though each has held the other for dead.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "tests/sim/simulator.h"
+
+namespace weightmesh::sim {
+namespace {
+
+constexpr uint32_t kNodes = 8;
+
+class Partition : public testing::TestWithParam<Mode> {
+ protected:
+  SimOptions Mesh(uint64_t seed) const {
+    SimOptions options;
+    options.seed = seed;
+    options.nodes = kNodes;
+    options.segments = 4;
+    options.run.seed = 11;
+    options.run.mode = GetParam();
+    options.run.replicas_min = 0;
+    options.run.round_deadline = absl::Seconds(1);
+    options.step = absl::Milliseconds(100);
+    options.step_jitter = 0.1;
+    options.rounds = 700;
+    return options;
+  }
+
+  // Nothing passes between nodes of which `apart` holds, either way; links hang, as a cable that
+  // was pulled makes them.
+  static void Part(Simulator* simulator, const std::function<bool(uint32_t, uint32_t)>& apart) {
+    simulator->control().Block(apart);
+    for (uint32_t a = 0; a < kNodes; ++a) {
+      for (uint32_t b = a + 1; b < kNodes; ++b) {
+        if (apart(a, b)) simulator->data().Hang(a, b);
+      }
+    }
+  }
+  static bool AreHalves(uint32_t a, uint32_t b) { return (a < kNodes / 2) != (b < kNodes / 2); }
+
+  static size_t Reachable(Simulator* simulator, uint32_t k) {
+    const absl::Time now = absl::UnixEpoch() + simulator->elapsed();
+    size_t count = 0;
+    for (const NodeSnapshot& node : simulator->node(k).core().Topology(now, "run").nodes) {
+      count += node.reachable ? 1 : 0;
+    }
+    return count;
+  }
+  static bool AllReach(Simulator* simulator, size_t nodes) {
+    for (uint32_t k = 0; k < kNodes; ++k) {
+      if (Reachable(simulator, k) != nodes) return false;
+    }
+    return true;
+  }
+  // Replicas that take part in round `round`, as node `k` believes.
+  static size_t ViewSize(Simulator* simulator, uint32_t k, Round round) {
+    const auto schedule = simulator->node(k).core().ScheduleOf("run", round, SegmentId{0});
+    return schedule.ok() ? schedule->assignments.size() : 0;
+  }
+  static bool AllView(Simulator* simulator, size_t replicas) {
+    for (uint32_t k = 0; k < kNodes; ++k) {
+      const Round next = Next(simulator->trainer(k).newest_round());
+      if (ViewSize(simulator, k, next) != replicas) return false;
+    }
+    return true;
+  }
+  static std::vector<Round> Rounds(Simulator* simulator) {
+    std::vector<Round> rounds;
+    for (uint32_t k = 0; k < kNodes; ++k) rounds.push_back(simulator->trainer(k).newest_round());
+    return rounds;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Modes, Partition, testing::Values(Mode::kLockstep, Mode::kOverlap),
+                         [](const auto& info) {
+                           return info.param == Mode::kLockstep ? "lockstep" : "overlap";
+                         });
+
+TEST_P(Partition, HalvesTrainOnAndAreOneMeshAgain) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Simulator simulator(Mesh(seed));
+    simulator.StartAll();
+    simulator.RunFor(absl::Seconds(2));
+    Part(&simulator, AreHalves);
+    ASSERT_TRUE(simulator.RunUntil(
+        [&] { return AllReach(&simulator, kNodes / 2) && AllView(&simulator, kNodes / 2); },
+        absl::Seconds(15)))
+        << "seed " << seed;
+    const std::vector<Round> before = Rounds(&simulator);
+    const uint64_t arrived = simulator.ledger().Count(Outcome::kArrived);
+    simulator.RunFor(absl::Seconds(10));
+    const std::vector<Round> after = Rounds(&simulator);
+    for (uint32_t k = 0; k < kNodes; ++k) {
+      EXPECT_GE(Value(after[k]), Value(before[k]) + 80) << "seed " << seed << ", trainer " << k;
+    }
+    EXPECT_GE(simulator.ledger().Count(Outcome::kArrived), arrived + 80 * 4 * kNodes * 9 / 10)
+        << "seed " << seed << ": within its half each pull finds somebody";
+
+    Part(&simulator, [](uint32_t, uint32_t) { return false; });
+    ASSERT_TRUE(simulator.RunUntil(
+        [&] { return AllReach(&simulator, kNodes) && AllView(&simulator, kNodes); },
+        absl::Seconds(30)))
+        << "seed " << seed;
+    simulator.RunFor(absl::Seconds(2));
+    const std::vector<Round> coupled = Rounds(&simulator);
+    const auto [least, most] = std::minmax_element(coupled.begin(), coupled.end());
+    EXPECT_LE(Value(*most), Value(*least) + 3) << "seed " << seed << ": round numbers couple";
+    ASSERT_TRUE(simulator.RunToEnd());
+    EXPECT_EQ(simulator.Audit(), "");
+  }
+}
+
+// Node 7 hears nobody of the first four, and they hear it: the others carry word, and nobody dies.
+TEST_P(Partition, WhereOneWayIsLostNobodyDies) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Simulator simulator(Mesh(seed));
+    simulator.StartAll();
+    simulator.RunFor(absl::Seconds(2));
+    simulator.control().Block([](uint32_t from, uint32_t to) { return from < 4 && to == 7; });
+    for (int second = 0; second < 20; ++second) {
+      simulator.RunFor(absl::Seconds(1));
+      EXPECT_TRUE(AllView(&simulator, kNodes)) << "seed " << seed << ", second " << second;
+    }
+    simulator.control().Block(nullptr);
+    ASSERT_TRUE(simulator.RunToEnd());
+    EXPECT_EQ(simulator.Audit(), "");
+  }
+}
+
+}  // namespace
+}  // namespace weightmesh::sim
