@@ -154,9 +154,16 @@ bool Membership::GiveWay() {
   return true;
 }
 
+void Membership::MarkLeft(NodeId node) {
+  const auto found = peers_.find(node);
+  if (found != peers_.end()) found->second.left_session = found->second.info.session;
+}
+
 bool Membership::Heard(absl::Time now, NodeId node) {
   const auto found = peers_.find(node);
-  if (found == peers_.end()) return false;
+  if (found == peers_.end() || found->second.left_session == found->second.info.session) {
+    return false;
+  }
   found->second.heard_at = now;
   const bool was_silent = found->second.silent;
   found->second.silent = false;

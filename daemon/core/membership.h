@@ -61,6 +61,7 @@ struct Peer {
   bool connect_open = false;
   absl::Time next_connect = absl::InfinitePast();
   std::optional<Claimant> claimant;
+  SessionId left_session = 0;  // of a process that has left; 0: none
 };
 
 // What a message makes of its sender's process.
@@ -126,6 +127,8 @@ class Membership {
 
   // A better reason for the silence of a node that is silent already.
   void Explain(NodeId node, absl::string_view reason);
+  // The node's process has left on purpose: its last words are no sign of life any more.
+  void MarkLeft(NodeId node);
 
   // Forgets silent nodes that `is_needed` does not keep, as the constants above say. Returns them,
   // and those that have given way to others meanwhile.

@@ -2,7 +2,7 @@
 //
 // A node that the mesh holds for dead is silent here too, and its replicas are left out of views to
 // come where the schedule allows it; any sign of life of it ends both at once, and tells it to
-// refute.
+// refute. Of one that has left there are no signs of life: only another process of it comes back.
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -135,7 +135,8 @@ void NodeCore::Impl::OnNotice(const swim::Notice& notice) {
       return Gone(node, absl::StrCat("is dead: it did not answer ", DescribeAccuser(notice.by),
                                      ", and has not refuted that in time"));
     case swim::NoticeKind::kLeft:
-      return Gone(node, "has left the mesh");
+      Gone(node, "has left the mesh");
+      return membership_.MarkLeft(node.node_id);
     case swim::NoticeKind::kReturned:
       membership_.Meet(now_, node);
       Heard(node.node_id);

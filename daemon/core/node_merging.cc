@@ -114,6 +114,7 @@ void NodeCore::Impl::MergeMembers(Run* run, const NodeInfo& from, const RunState
       // Nobody comes back within one life.
       const bool same = info.life == known->info.life;
       if (same && !IsLive(known->info.state)) member.info.state = known->info.state;
+      member.host_gone = known->host_gone;
     }
     run->Put(member);
   }

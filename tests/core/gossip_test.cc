@@ -161,6 +161,14 @@ TEST_F(GossipTest, WhoLeavesTheMeshIsGoneAtOnce) {
   ASSERT_TRUE(Call(From(1, {Update(2, MemberState::kLeft)})).ok());
   EXPECT_TRUE(LogSays("has left the mesh"));
   EXPECT_EQ(ViewOf(5).size(), 3u);
+  harness_.Hear(2);
+  EXPECT_EQ(ViewOf(5).size(), 3u) << "its last words bring it not back";
+  EXPECT_FALSE(IsReachable(2));
+  swim::Message successor = From(2);
+  successor.from.session = kOtherSession;
+  successor.incarnation = 2;
+  ASSERT_TRUE(Call(successor).ok());
+  EXPECT_TRUE(IsReachable(2)) << "another process of it does";
 }
 
 TEST_F(GossipTest, WhoWasJustHeardIsNotDeadBecauseOthersSayIt) {

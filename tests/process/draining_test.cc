@@ -83,6 +83,7 @@ TEST_P(Draining, ADaemonThatEndsLetsItsReplicasLeaveFirst) {
   for (int k : {0, 2}) {
     EXPECT_THAT(mesh.DaemonLog(k), testing::HasSubstr(" has left the mesh")) << mesh.Logs();
     EXPECT_THAT(mesh.DaemonLog(k), testing::Not(testing::HasSubstr(" is dead")));
+    EXPECT_THAT(mesh.DaemonLog(k), testing::Not(testing::HasSubstr(" is silent")));
   }
 }
 
