@@ -73,11 +73,16 @@ class GossipTest : public testing::Test {
     for (const AssignmentSnapshot& one : schedule->assignments) readers.push_back(one.reader);
     return readers;
   }
-  bool IsReachable(uint32_t k) {
-    for (const NodeSnapshot& node : harness_.core().Topology(harness_.now, "").nodes) {
-      if (node.info.node_id == CoreHarness::NodeOf(k)) return node.reachable;
+  NodeSnapshot NodeRow(uint32_t k) {
+    const TopologySnapshot topology = harness_.core().Topology(harness_.now, "");
+    for (const NodeSnapshot& node : topology.nodes) {
+      if (node.info.node_id == CoreHarness::NodeOf(k)) return node;
     }
-    return false;
+    return {};
+  }
+  bool IsReachable(uint32_t k) {
+    const NodeSnapshot row = NodeRow(k);
+    return row.info.node_id == CoreHarness::NodeOf(k) && row.reachable;
   }
 
   CoreHarness harness_;
@@ -103,6 +108,16 @@ TEST_F(GossipTest, WhoAnswersASyncIsBroughtAllThatThisNodeKnows) {
   harness_.Step(GossipAnswered{gossip.address, gossip.probe, From(1)});
   harness_.Step(SyncAnswered{CoreHarness::AddressOf(1), seed});
   EXPECT_THAT(harness_.All<Gossip>(), testing::IsEmpty()) << "now it knows";
+}
+
+TEST_F(GossipTest, WhoWasHeldForDeadAndAnswersASyncIsBroughtItToo) {
+  StartRunOfFour();
+  Bury(2, 1);
+  harness_.Step(SyncAnswered{CoreHarness::AddressOf(2),
+                             harness_.MessageOf(2, ReplicaState::kActive, {0, 1, 2, 3}, true)});
+  const std::vector<Gossip> told = GossipTo(2);
+  EXPECT_TRUE(std::any_of(told.begin(), told.end(),
+                          [](const Gossip& gossip) { return gossip.message.whole; }));
 }
 
 TEST_F(GossipTest, WhomOthersTellOfIsKnownAndSyncedWithAtOnce) {
@@ -187,6 +202,26 @@ TEST_F(GossipTest, ThisNodeRefutes) {
   EXPECT_TRUE(LogSays("was held for dead or suspect by node"));
 }
 
+TEST_F(GossipTest, WhatTheMeshSaysIsTheReasonThatIsShown) {
+  StartRunOfFour();
+  harness_.Step(LinkDown{CoreHarness::NodeOf(2), "reset"});
+  EXPECT_THAT(NodeRow(2).unreachable_reason, HasSubstr("the link broke"));
+  Bury(2, 1);
+  EXPECT_THAT(NodeRow(2).unreachable_reason, HasSubstr("is dead"));
+}
+
+TEST_F(GossipTest, TheDeathOfAFormerProcessIsNoneOfItsSuccessor) {
+  StartRunOfFour();
+  harness_.Step(LinkDown{CoreHarness::NodeOf(2), "reset"});
+  SyncMessage successor = harness_.MessageOf(2, ReplicaState::kActive, {0, 1, 2, 3}, true);
+  successor.self.session = kOtherSession;
+  successor.runs.clear();
+  harness_.Step(SyncReceived{successor});
+  ASSERT_TRUE(IsReachable(2));
+  Bury(2, 1);
+  EXPECT_TRUE(IsReachable(2));
+}
+
 // --- the data plane's evidence ---
 
 TEST_F(GossipTest, ABrokenLinkIsAReasonToProbe) {
@@ -201,7 +236,7 @@ TEST_F(GossipTest, APullAnswersAProbe) {
   StartRunOfFour();
   harness_.Step(LinkDown{CoreHarness::NodeOf(2), "reset"});
   const swim::ProbeId probe = GossipTo(2)[0].probe;
-  harness_.now += absl::Milliseconds(200);
+  harness_.Advance(absl::Milliseconds(110));
   harness_.Step(PullRequested{harness_.RequestFrom(2, 1, 1)});
   harness_.Step(GossipFailed{CoreHarness::AddressOf(2), probe, "deadline exceeded"});
   EXPECT_TRUE(harness_.All<swim::IndirectProbe>().empty()) << "it lives: nobody need ask it";
@@ -221,6 +256,16 @@ TEST_F(GossipTest, OthersAreAskedAboutWhoIsSilent) {
   harness_.Step(IndirectProbeFailed{asked[0].id});
   harness_.Step(IndirectProbeAnswered{asked[1].id, /*ack=*/false, From(3)});
   EXPECT_TRUE(LogSays("is suspected: it did not answer this daemon"));
+}
+
+TEST_F(GossipTest, AnAnswerThatIsNotToBeBelievedIsNone) {
+  StartRunOfFour();
+  harness_.Step(LinkDown{CoreHarness::NodeOf(2), "reset"});
+  const swim::ProbeId probe = GossipTo(2)[0].probe;
+  swim::Message other = From(3);  // says that it is node 3, whose process is another one
+  other.from.session = kOtherSession;
+  harness_.Step(GossipAnswered{CoreHarness::AddressOf(2), probe, other});
+  EXPECT_EQ(harness_.All<swim::IndirectProbe>().size(), 2u);
 }
 
 TEST_F(GossipTest, ANodeIsProbedForAnother) {
@@ -258,6 +303,16 @@ TEST_F(GossipTest, AnotherProcessOfAKnownNodeIsBelievedOnceTheFormerIsGone) {
   harness_.Step(ProbeFailed{CoreHarness::NodeOf(2), "connection refused"});
   EXPECT_EQ(ViewOf(5).size(), 3u) << "its trainer went with the former process";
   EXPECT_TRUE(Call(restarted).ok());
+}
+
+TEST_F(GossipTest, OrAtOnceWhereTheFormerIsSilent) {
+  StartRunOfFour();
+  harness_.Step(LinkDown{CoreHarness::NodeOf(2), "reset"});
+  swim::Message restarted = From(2);
+  restarted.from.session = kOtherSession;
+  EXPECT_TRUE(Call(restarted).ok());
+  EXPECT_TRUE(IsReachable(2));
+  EXPECT_EQ(ViewOf(5).size(), 3u) << "its trainer went with the former process";
 }
 
 TEST_F(GossipTest, ACloneOfALivingDaemonIsRefused) {
