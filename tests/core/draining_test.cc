@@ -43,6 +43,7 @@ class DrainingTest : public testing::Test {
 TEST_F(DrainingTest, WhoLeavesSaysFromWhichRoundAndTakesPartUntilThen) {
   harness_.StartRun(2);
   TakeRound(1);
+  harness_.Advance(absl::Milliseconds(300));
   Drain();
   const uint64_t left_at = Value(Info().left_at);
   EXPECT_EQ(Info().state, ReplicaState::kDraining);
@@ -93,6 +94,19 @@ TEST_F(DrainingTest, OrAtTheDeadline) {
   }));
   harness_.Step(LeaveRequested{CoreHarness::kAttach});
   EXPECT_EQ(harness_.All<FinishLeave>().size(), 1u) << "its trainer still gets its answer";
+}
+
+// The trainer leaves, and its daemon waits for who is owed its last snapshot.
+TEST_F(DrainingTest, TheDeadlineEndsALeaveThatIsUnderWay) {
+  harness_.StartRun(2);
+  harness_.Publish(1, 0);
+  harness_.Step(LeaveRequested{CoreHarness::kAttach});
+  ASSERT_TRUE(harness_.All<FinishLeave>().empty()) << "somebody may still ask";
+  harness_.Step(DrainRequested{absl::Milliseconds(10)});
+  EXPECT_FALSE(IsDrained());
+  harness_.Advance(absl::Milliseconds(11));
+  EXPECT_EQ(harness_.All<FinishLeave>().size(), 1u);
+  EXPECT_TRUE(IsDrained());
 }
 
 TEST_F(DrainingTest, ALateRequestIsAnsweredAndCounted) {
