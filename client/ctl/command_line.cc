@@ -31,8 +31,9 @@ void AddGlobalOptions(CLI::App* app, CommandLine* line, Raw* raw) {
       ->capture_default_str();
   app->add_flag(
       "--watch", line->watch,
-      "Show what changes, until Ctrl-C: topology and stats are told by the daemon, other "
-      "commands ask again. JSON: one line for each answer (TopologyEvent, StatsEvent: the "
+      "Show what changes, until Ctrl-C: topology and stats are told by the daemon, events follow "
+      "as they come, other commands ask again. JSON: one line for each answer (TopologyEvent, "
+      "StatsEvent: the "
       "full state first, then changes)");
   app->add_option("--interval-ms", raw->interval_ms,
                   "With --watch: the least time between two answers")
@@ -73,6 +74,8 @@ void AddCommands(CLI::App* app, CommandLine* line) {
   schedule->add_flag("--all-segments", line->all_segments, "A matrix: readers by segments")
       ->excludes(one);
   add("config", Command::kConfig, "The daemon's effective configuration and derived times");
+  add("events", Command::kEvents,
+      "What happened, as this daemon saw it, and why, in order: who came, died, left, joined");
   CLI::App* drain = add("drain", Command::kDrain,
                         "Have this daemon's replicas leave their runs in order, and wait for it; "
                         "no trainer attaches there any more");
@@ -96,6 +99,7 @@ std::variant<CommandLine, ExitCode> ParseCommandLine(int argc, const char* const
       "  weightmeshctl topology\n"
       "  weightmeshctl stats --watch\n"
       "  weightmeshctl topology --watch --output json\n"
+      "  weightmeshctl events --watch\n"
       "  weightmeshctl schedule --run letters --round 7 --all-segments\n"
       "  weightmeshctl --daemon 10.0.0.2:7473 --output json links\n"
       "  weightmeshctl --daemon 10.0.0.2:7473 drain\n"

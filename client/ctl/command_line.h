@@ -9,7 +9,7 @@
 
 namespace weightmesh::ctl {
 
-enum class Command { kTopology, kStats, kLinks, kRuns, kSchedule, kConfig, kDrain };
+enum class Command { kTopology, kStats, kLinks, kRuns, kSchedule, kConfig, kEvents, kDrain };
 
 struct CommandLine {
   Command command = Command::kTopology;

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -16,6 +17,8 @@ namespace {
 constexpr absl::Duration kLookInterval = absl::Milliseconds(100);
 
 using ReplicaName = std::pair<std::string, std::string>;  // its run's, and its own
+
+ReplicaName NameOf(const v1::Replica& replica) { return {replica.run_id(), replica.info().name()}; }
 
 void Say(const CommandLine& line, const std::string& text) {
   if (line.json) return;
@@ -34,33 +37,40 @@ absl::Status Drain(const CommandLine& line, MeshClient* client) {
     const absl::StatusOr<std::string> text = ToJson(*reply, /*one_line=*/false);
     if (!text.ok()) return text.status();
     std::fputs(text->c_str(), stdout);
+    std::fflush(stdout);
   }
-  std::map<ReplicaName, bool> leaving;
+  std::set<ReplicaName> leaving;
   for (const v1::Replica& replica : reply->replicas()) {
-    leaving[{replica.run_id(), replica.info().name()}] = true;
+    leaving.insert(NameOf(replica));
+    const uint64_t left_at = replica.info().left_at();
     Say(line,
         absl::StrCat("replica ", replica.info().name(), " of run ", replica.run_id(),
-                     " leaves: it takes no part from round ", replica.info().left_at(), "\n"));
+                     left_at == 0 ? " leaves once it takes part"
+                                  : absl::StrCat(" leaves: it takes no part from round ", left_at),
+                     "\n"));
   }
-  size_t left = 0;
-  while (left < leaving.size()) {
+  const size_t count = leaving.size();
+  while (!leaving.empty()) {
     absl::SleepFor(kLookInterval);
     const absl::StatusOr<v1::Topology> topology = client->GetTopology({});
     if (!topology.ok()) return topology.status();
+    std::map<ReplicaName, v1::ReplicaState> states;
     for (const v1::Replica& replica : topology->replicas()) {
-      const auto found = leaving.find({replica.run_id(), replica.info().name()});
-      if (found == leaving.end() || !found->second) continue;
-      if (replica.info().state() == v1::REPLICA_STATE_DRAINING) continue;
-      found->second = false;
-      ++left;
-      const bool died = replica.info().state() == v1::REPLICA_STATE_DEAD;
-      Say(line, absl::StrCat("replica ", replica.info().name(), " of run ", replica.run_id(),
-                             died ? " died\n" : " has left\n"));
+      states[NameOf(replica)] = replica.info().state();
     }
+    std::erase_if(leaving, [&](const ReplicaName& name) {
+      const auto found = states.find(name);  // none: its run is forgotten
+      const bool died = found != states.end() && found->second == v1::REPLICA_STATE_DEAD;
+      const bool left = found == states.end() || found->second == v1::REPLICA_STATE_LEFT;
+      if (died || left) {
+        Say(line, absl::StrCat("replica ", name.second, " of run ", name.first,
+                               died ? " died\n" : " has left\n"));
+      }
+      return died || left;
+    });
   }
-  Say(line,
-      absl::StrCat("drained: ", leaving.size(), leaving.size() == 1 ? " replica" : " replicas",
-                   "; no trainer attaches to ", line.daemon, " any more\n"));
+  Say(line, absl::StrCat("drained: ", count, count == 1 ? " replica" : " replicas",
+                         "; no trainer attaches to ", line.daemon, " any more\n"));
   return absl::OkStatus();
 }
 

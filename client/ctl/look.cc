@@ -115,6 +115,8 @@ absl::StatusOr<std::string> Look(const CommandLine& line, MeshClient* client) {
       return ShowSchedule(line, client);
     case Command::kConfig:
       return Show(line, client->GetConfig(), RenderConfig);
+    case Command::kEvents:
+      return Show(line, client->ListEvents({}), RenderEvents);
     case Command::kDrain:
       break;  // drain.h
   }

@@ -182,6 +182,10 @@ absl::StatusOr<v1::LinkList> MeshClient::ListLinks() {
   return impl_->Ask(&v1::MeshService::Stub::ListLinks, v1::ListLinksRequest());
 }
 
+absl::StatusOr<v1::EventList> MeshClient::ListEvents(const v1::ListEventsRequest& request) {
+  return impl_->Ask(&v1::MeshService::Stub::ListEvents, request);
+}
+
 absl::StatusOr<v1::DrainReply> MeshClient::Drain(const v1::DrainRequest& request) {
   return impl_->Ask(&v1::MeshService::Stub::Drain, request);
 }

@@ -28,6 +28,7 @@ class MeshClient {
   absl::StatusOr<v1::EffectiveConfig> GetConfig();
   absl::StatusOr<v1::RunList> ListRuns();
   absl::StatusOr<v1::LinkList> ListLinks();
+  absl::StatusOr<v1::EventList> ListEvents(const v1::ListEventsRequest& request);
   absl::StatusOr<v1::DrainReply> Drain(const v1::DrainRequest& request);
 
   // Hands each event to `on_event` until that returns false, or `go_on`, which is asked many times

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/ctl/table.h"
 #include "client/ctl/units.h"
+#include "daemon/core/clean_text.h"
 #include "google/protobuf/text_format.h"
 
 namespace weightmesh::ctl {
@@ -130,6 +131,22 @@ std::string RenderRuns(const v1::RunList& runs) {
                   absl::StrCat(run.founding().segments()), absl::StrCat(config.seed())});
   }
   return table.ToText();
+}
+
+std::string RenderEvent(const v1::Event& event) {
+  const absl::Time at = absl::FromUnixMillis(static_cast<int64_t>(event.time_ms()));
+  return absl::StrCat(absl::FormatTime("%Y-%m-%d %H:%M:%E3S", at, absl::LocalTimeZone()),
+                      event.warning() ? "  warning  " : "           ",
+                      CleanText(event.text(), event.text().size()), "\n");
+}
+
+std::string RenderEvents(const v1::EventList& events) {
+  std::string text;
+  if (events.events_lost() > 0) {
+    absl::StrAppend(&text, events.events_lost(), " earlier events are not kept any more\n");
+  }
+  for (const v1::Event& event : events.events()) absl::StrAppend(&text, RenderEvent(event));
+  return text.empty() ? "nothing has happened yet\n" : text;
 }
 
 std::string RenderConfig(const v1::EffectiveConfig& config) {

@@ -18,6 +18,9 @@ std::string RenderStats(const v1::Stats& stats, const StatsParts& parts);
 
 std::string RenderLinks(const v1::LinkList& links);
 std::string RenderRuns(const v1::RunList& runs);
+std::string RenderEvents(const v1::EventList& events);
+// One event as a line, in local time.
+std::string RenderEvent(const v1::Event& event);
 std::string RenderConfig(const v1::EffectiveConfig& config);
 
 // Who pulls one segment from whom.

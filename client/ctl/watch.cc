@@ -134,6 +134,43 @@ int StreamStats(const CommandLine& line, MeshClient* client, Interrupt* interrup
   });
 }
 
+// Each event once, as it comes: nothing is redrawn.
+int FollowEvents(const CommandLine& line, MeshClient* client, Interrupt* interrupt) {
+  uint64_t after = 0;
+  uint64_t looks = 0;
+  bool answered = false;
+  std::string complaint;
+  while (true) {
+    v1::ListEventsRequest request;
+    request.set_after(after);
+    const absl::StatusOr<v1::EventList> list = client->ListEvents(request);
+    if (interrupt->came()) return 0;
+    if (list.ok() && list->last_sequence() < after) {
+      std::fputs("weightmeshctl: the daemon was started anew\n", stderr);
+      after = 0;
+      continue;
+    }
+    if (list.ok()) {
+      for (const v1::Event& event : list->events()) {
+        const absl::StatusOr<std::string> text =
+            line.json ? ToJson(event, true) : absl::StatusOr<std::string>(RenderEvent(event));
+        if (text.ok()) std::fputs(text->c_str(), stdout);
+      }
+      if (std::fflush(stdout) != 0) return kMeshSaysNo;  // nobody reads any more
+      after = list->last_sequence();
+      answered = true;
+      complaint.clear();
+    } else if (const std::string why(list.status().message()); why != complaint) {
+      std::fprintf(stderr, "weightmeshctl: %s%s\n", why.c_str(),
+                   answered ? "; trying again until Ctrl-C" : "");
+      complaint = why;
+    }
+    const bool enough = line.looks_max > 0 && ++looks >= line.looks_max;
+    if (enough || (!list.ok() && !answered)) return list.ok() ? 0 : kMeshSaysNo;
+    if (interrupt->Wait(line.interval)) return 0;
+  }
+}
+
 int AskAgain(const CommandLine& line, MeshClient* client, Interrupt* interrupt) {
   Paper paper(line);
   return Repeat(line, interrupt, &paper, [&]() -> absl::Status {
@@ -151,6 +188,8 @@ int Watch(const CommandLine& line, MeshClient* client, Interrupt* interrupt) {
       return StreamTopology(line, client, interrupt);
     case Command::kStats:
       return StreamStats(line, client, interrupt);
+    case Command::kEvents:
+      return FollowEvents(line, client, interrupt);
     default:
       return AskAgain(line, client, interrupt);
   }

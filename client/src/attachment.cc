@@ -147,7 +147,7 @@ void Attachment::LoseDaemon(std::string why) {
   next_rejoin_ = Clock::now() + kRejoinInterval;
 }
 
-bool Attachment::Rejoin(float* const* weights) {
+bool Attachment::Rejoin(float* const* weights, weightmesh_round* result) {
   const Clock::time_point now = Clock::now();
   if (state_ != State::kAlone || !lost_daemon_ || now < next_rejoin_) return false;
   AttachPlan plan = plan_;
@@ -163,6 +163,7 @@ bool Attachment::Rejoin(float* const* weights) {
     uint64_t first_round = 0;
     status = rounds_->CatchUp(weights, now + std::chrono::milliseconds(plan.rejoin_timeout_ms),
                               &first_round);
+    result->rejoined = rounds_->filled_in() ? 1 : 0;
   }
   if (status.ok()) {
     lost_daemon_ = false;
@@ -207,9 +208,7 @@ Status Attachment::EnterRound(float* const* weights, size_t tensor_count,
   Status status = CheckRoundCall(weights, tensor_count, result);
   if (status.code != WEIGHTMESH_ALONE || !lost_daemon_) return status;
   if (!CheckWeights(weights, tensor_count, plan_.tensor_parameters.size()).ok()) return status;
-  if (!Rejoin(weights)) return status;
-  result->rejoined = 1;
-  return {};
+  return Rejoin(weights, result) ? Status{} : status;
 }
 
 Status Attachment::CheckMode(bool waits, const char* call) const {
@@ -337,6 +336,7 @@ Status Attachment::Stats(weightmesh_totals* totals) {
 }
 
 Status Attachment::Leave() {
+  lost_daemon_ = false;
   if (Status status = CheckAttached(); !status.ok()) return status;
   rounds_->RingForLast();
   const Status status =

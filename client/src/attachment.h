@@ -66,8 +66,9 @@ class Attachment {
   // The daemon died: BecomeAlone, but it is looked for again.
   void LoseDaemon(std::string why);
   // If the daemon had died and it is time to look: whether it was back, and the replica has joined
-  // the run again. `weights` are as they were otherwise.
-  bool Rejoin(float* const* weights);
+  // the run again. `result->rejoined` tells whether `weights` are the others', which they are
+  // also where the daemon died anew just before the first round; otherwise they are as they were.
+  bool Rejoin(float* const* weights, weightmesh_round* result);
   void MakeRounds();
 
   State state_ = State::kNew;

@@ -40,7 +40,7 @@ Status RoundDriver::Gone() {
   gone_ = true;
   pending_ = {};
   return Alone("weightmeshd at " + link_->channel().socket_path() +
-               " is gone: training goes on alone; attach anew when it is back");
+               " is gone: training goes on alone until it is back");
 }
 
 // No round is pending here, so no slot is the own term of a mix to come.

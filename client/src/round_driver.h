@@ -56,6 +56,8 @@ class RoundDriver {
   void RingForLast() { link_->Ring(); }
 
   bool is_gone() const { return gone_; }
+  // CatchUp has put the others' weights in the place of the own ones.
+  bool filled_in() const { return filled_in_; }
   uint64_t newest_published() const { return newest_published_; }
 
  private:
@@ -94,6 +96,7 @@ class RoundDriver {
   uint64_t newest_round_;  // published or skipped
   uint64_t newest_published_ = 0;
   bool gone_ = false;
+  bool filled_in_ = false;
 };
 
 }  // namespace weightmesh::client

@@ -109,6 +109,7 @@ Status RoundDriver::FillIn(const std::vector<SealKey>& taken, float* const* weig
                arena_->Slot(kZeroSlot), weights);
   };
   pool_->Run(taken.size(), fill_in);
+  filled_in_ = true;
   return {};
 }
 

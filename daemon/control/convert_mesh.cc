@@ -79,6 +79,20 @@ v1::Topology ToProto(const TopologySnapshot& topology) {
   return proto;
 }
 
+v1::EventList ToProto(const EventsReport& report) {
+  v1::EventList proto;
+  for (const MeshEvent& event : report.events) {
+    v1::Event& row = *proto.add_events();
+    row.set_sequence(event.sequence);
+    row.set_time_ms(static_cast<uint64_t>(absl::ToUnixMillis(event.at)));
+    row.set_warning(event.warning);
+    row.set_text(event.text);
+  }
+  proto.set_events_lost(report.lost);
+  proto.set_last_sequence(report.last_sequence);
+  return proto;
+}
+
 v1::DrainReply ToDrainReply(const std::vector<ReplicaSnapshot>& leaving) {
   v1::DrainReply proto;
   for (const ReplicaSnapshot& replica : leaving) FillReplica(replica, proto.add_replicas());

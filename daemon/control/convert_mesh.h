@@ -21,6 +21,7 @@ v1::Stats ToProto(const StatsReport& report, bool with_segments);
 v1::ScheduleTable ToProto(const ScheduleSnapshot& table, absl::string_view run_id,
                           SegmentId segment);
 v1::RunList ToProto(const std::vector<RunSnapshot>& runs);
+v1::EventList ToProto(const EventsReport& report);
 v1::DrainReply ToDrainReply(const std::vector<ReplicaSnapshot>& leaving);
 // A link without a path report has an empty transport: it is not connected.
 v1::LinkList ToProto(const LinksReport& report);

@@ -105,6 +105,14 @@ class MeshServiceImpl final : public Service {
     return reply->reactor();
   }
 
+  grpc::ServerUnaryReactor* ListEvents(grpc::CallbackServerContext*,
+                                       const v1::ListEventsRequest* request,
+                                       v1::EventList* response) override {
+    const Reply<v1::EventList> reply = MakeReply(response);
+    source_->Events(request->after(), SendTo(reply));
+    return reply->reactor();
+  }
+
   grpc::ServerUnaryReactor* Drain(grpc::CallbackServerContext*, const v1::DrainRequest* request,
                                   v1::DrainReply* response) override {
     const Reply<v1::DrainReply> reply = MakeReply(response);

@@ -50,6 +50,20 @@ struct ConfigReport {
   absl::Duration detection_time;  // NodeCore::detection_time()
 };
 
+// Something that happened, for people.
+struct MeshEvent {
+  uint64_t sequence = 0;  // counts from 1
+  absl::Time at;          // of day
+  bool warning = false;
+  std::string text;
+};
+
+struct EventsReport {
+  std::vector<MeshEvent> events;
+  uint64_t lost = 0;  // those that were asked for and are not kept any more
+  uint64_t last_sequence = 0;
+};
+
 // Methods are called on gRPC's threads, at once from several, and from inside a `done`; they must
 // not block. Each calls `done` at most once, on any thread, also before it returns:
 // ResourceExhausted when the core's queue is full. A `done` that is destroyed uncalled answers
@@ -71,6 +85,8 @@ class MeshSource {
   virtual void Runs(Done<std::vector<RunSnapshot>> done) = 0;
   virtual void Links(Done<LinksReport> done) = 0;
   virtual void Config(Done<ConfigReport> done) = 0;
+  // Those after `after`.
+  virtual void Events(uint64_t after, Done<EventsReport> done) = 0;
   // As MeshService.Drain; the replicas that leave. A zero `deadline`: the configured one.
   virtual void Drain(absl::Duration deadline, Done<std::vector<ReplicaSnapshot>> done) = 0;
 };

@@ -137,7 +137,7 @@ struct Connect {
 
 // --- the daemon itself ---
 
-// What DrainRequested asked for has come about, or its deadline is over. Once for each.
+// What the last DrainRequested asked for has come about, or its deadline is over. Once.
 struct Drained {};
 
 // It must not go on: its identity is another's. At most once.

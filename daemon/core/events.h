@@ -184,7 +184,7 @@ struct LinkFailed {
 // --- the daemon itself ---
 
 // All local replicas are to leave in order; none attaches any more. Answered by Drained. A later
-// one takes the earlier one's place.
+// one takes the earlier one's place; but a daemon that is to leave the mesh does, and not later.
 struct DrainRequested {
   absl::Duration deadline;   // for trainers that do not come to their last round
   bool leaves_mesh = false;  // then the daemon leaves the mesh, for it ends

@@ -163,7 +163,8 @@ void LocalReplica::UpdateTrainer() {
   page.collect_wait =
       kCollectSlack + (lockstep || joining ? times.round_deadline : times.overlap_grace);
   page.active_from = joining ? kNoRound : std::max(active_from, Next(run_->founding().start_round));
-  page.leaves_at = run_->Find(replica_)->info.left_at;
+  // Whoever was not waited for has no round any more, whatever was announced.
+  page.leaves_at = IsLive(state_) ? run_->Find(replica_)->info.left_at : Round{1};
   const auto words = [](const UpdatePage& p) {
     return std::tuple(p.next_round, p.newest_round, p.view_replicas, p.publish_wait, p.collect_wait,
                       p.active_from, p.leaves_at);
@@ -217,12 +218,12 @@ void LocalReplica::Drain() {
 }
 
 void LocalReplica::EndDrain() {
-  if (!IsLive(state_) || gone_) return;
+  if (!TakesPart(state_) || !started() || gone_) return;
   SetState(ReplicaState::kLeft);
-  if (started()) sink_->Cancel();
+  sink_->Cancel();
   source_.Close();
   if (std::exchange(leaving_, false)) context_->Emit(FinishLeave{attach_});
-  if (started()) UpdateTrainer();
+  UpdateTrainer();
 }
 
 void LocalReplica::FinishLeaveWhenIdle() {

@@ -49,7 +49,8 @@ class LocalReplica {
   // Announces the first round that it takes no part in any more. Its trainer goes on until then,
   // and leaves. Ignored unless active.
   void Drain();
-  // It is not waited for any longer: it has left.
+  // It is not waited for any longer: it has left, and its trainer is told so at its next publish.
+  // Ignored unless it takes part; who joins still drains once it does.
   void EndDrain();
   // The trainer is gone: dead, unless it had left.
   void Die();

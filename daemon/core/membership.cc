@@ -154,9 +154,10 @@ bool Membership::GiveWay() {
   return true;
 }
 
-void Membership::MarkLeft(NodeId node) {
+void Membership::MarkLeft(NodeId node, SessionId session, bool left) {
   const auto found = peers_.find(node);
-  if (found != peers_.end()) found->second.left_session = found->second.info.session;
+  if (found == peers_.end() || found->second.info.session != session) return;
+  found->second.left_session = left ? session : 0;
 }
 
 bool Membership::Heard(absl::Time now, NodeId node) {

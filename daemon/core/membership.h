@@ -127,8 +127,9 @@ class Membership {
 
   // A better reason for the silence of a node that is silent already.
   void Explain(NodeId node, absl::string_view reason);
-  // The node's process has left on purpose: its last words are no sign of life any more.
-  void MarkLeft(NodeId node);
+  // That process of the node has left on purpose: its last words are no sign of life any more. Nor
+  // has it (`left` false): somebody was wrong.
+  void MarkLeft(NodeId node, SessionId session, bool left);
 
   // Forgets silent nodes that `is_needed` does not keep, as the constants above say. Returns them,
   // and those that have given way to others meanwhile.

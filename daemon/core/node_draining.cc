@@ -15,7 +15,13 @@ constexpr char kDrains[] = "this daemon drains: attach to another one";
 }  // namespace
 
 void NodeCore::Impl::On(const DrainRequested& event) {
-  drain_ = Drain{now_ + event.deadline, event.leaves_mesh};
+  Drain drain{now_ + event.deadline, event.leaves_mesh};
+  if (drain_.has_value() && drain_->leaves_mesh && !drain_->done) {  // the daemon ends: sooner only
+    drain.leaves_mesh = true;
+    drain.deadline = std::min(drain.deadline, drain_->deadline);
+    drain.tells_until = drain_->tells_until;
+  }
+  drain_ = drain;
   std::vector<AttachId> waiting;
   for (auto& [attach, local] : locals_) {
     if (local->gone()) continue;
@@ -48,7 +54,7 @@ void NodeCore::Impl::ContinueDrain() {
   if (std::any_of(locals_.begin(), locals_.end(), is_here)) {
     if (now_ < drain_->deadline) return;
     for (auto& [attach, local] : locals_) {
-      if (!IsLive(local->state()) || local->gone()) continue;
+      if (!TakesPart(local->state()) || local->gone()) continue;
       Warn(absl::StrCat("replica ", local->run().Find(local->replica())->info.name, " of run ",
                         local->run().run_id(), " did not come to its last round in time"));
       local->EndDrain();
@@ -70,7 +76,7 @@ void NodeCore::Impl::ContinueDrain() {
 
 absl::Time NodeCore::Impl::drain_deadline() const {
   if (!drain_.has_value() || drain_->done) return absl::InfiniteFuture();
-  return std::min(drain_->deadline, drain_->tells_until);
+  return drain_->tells_until == absl::InfiniteFuture() ? drain_->deadline : drain_->tells_until;
 }
 
 }  // namespace weightmesh

@@ -136,10 +136,15 @@ void NodeCore::Impl::OnNotice(const swim::Notice& notice) {
                                      ", and has not refuted that in time"));
     case swim::NoticeKind::kLeft:
       Gone(node, "has left the mesh");
-      return membership_.MarkLeft(node.node_id);
+      return membership_.MarkLeft(node.node_id, node.session, true);
     case swim::NoticeKind::kReturned:
       membership_.Meet(now_, node);
-      Heard(node.node_id);
+      membership_.MarkLeft(node.node_id, node.session, false);
+      // Another process of it is believed once it speaks for itself: node_identity.cc.
+      if (membership_.Find(node.node_id) != nullptr &&
+          membership_.Find(node.node_id)->info.session == node.session) {
+        Heard(node.node_id);
+      }
       return Inform(absl::StrCat(name, " is back in the mesh"));
     case swim::NoticeKind::kChanged:
       return membership_.Moves(now_, node);

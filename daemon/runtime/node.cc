@@ -6,6 +6,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "cuda/host_device.h"
 #include "daemon/control/peer_client.h"
 #include "daemon/control/server.h"
@@ -69,10 +70,11 @@ class Node::Impl final : public ActionHandler {
   // Called once.
   absl::Status Start();
   void Drain(absl::Duration deadline, std::function<void()> done) {
-    executor_->Post([this, deadline, done = std::move(done)] {
+    const bool posted = executor_->Post([this, deadline, done] {
       on_drained_ = done;
       Feed(DrainRequested{deadline, /*leaves_mesh=*/true});
     });
+    if (!posted) done();  // more waits than the core can take: there is nothing to be saved
   }
   void Stop();
   const std::string& address() const { return server_->address(); }
@@ -291,6 +293,9 @@ void Node::Impl::Run(const Connect& action) {
 }
 
 void Node::Impl::Run(const Log& action) {
+  if (action.level != LogLevel::kDebug) {
+    service_->journal().Add(absl::Now(), action.level == LogLevel::kWarning, action.text);
+  }
   switch (action.level) {
     case LogLevel::kDebug:
       return spdlog::debug("{}", action.text);

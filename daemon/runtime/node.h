@@ -38,8 +38,9 @@ class Node {
   const std::string& address() const;
 
   // The replicas of this daemon leave in order, each from a round that is announced ahead, and then
-  // the daemon leaves the mesh. Calls `done` once on the core's thread when that is so, or
-  // `deadline` is over. To be called before Stop, at most once.
+  // the daemon leaves the mesh. Calls `done` once, on the core's thread when that is so or
+  // `deadline` is over, and before it returns where the core takes nothing any more. To be called
+  // before Stop, at most once.
   void Drain(absl::Duration deadline, std::function<void()> done);
 
   // Refuses new work, cuts off the trainers (they train on alone), ends all transfers and threads.

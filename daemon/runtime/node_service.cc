@@ -97,6 +97,10 @@ void NodeService::Config(Done<ConfigReport> done) {
   });
 }
 
+void NodeService::Events(uint64_t after, Done<EventsReport> done) {
+  Ask<EventsReport>(std::move(done), [this, after] { return journal_.After(after); });
+}
+
 void NodeService::Drain(absl::Duration deadline, Done<std::vector<ReplicaSnapshot>> done) {
   if (deadline == absl::ZeroDuration()) {
     deadline = absl::Milliseconds(static_cast<int64_t>(config_.drain_deadline_ms()));
@@ -105,7 +109,7 @@ void NodeService::Drain(absl::Duration deadline, Done<std::vector<ReplicaSnapsho
     loop_->Feed(DrainRequested{deadline});
     TopologySnapshot topology = loop_->core().Topology(Executor::Now(), "");
     std::erase_if(topology.replicas, [&](const ReplicaSnapshot& replica) {
-      return replica.node != topology.self || replica.info.state != ReplicaState::kDraining;
+      return replica.node != topology.self || !IsLive(replica.info.state);
     });
     return std::move(topology.replicas);
   });

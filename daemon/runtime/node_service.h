@@ -12,6 +12,7 @@
 #include "daemon/runtime/core_loop.h"
 #include "daemon/runtime/data_plane.h"
 #include "daemon/runtime/executor.h"
+#include "daemon/runtime/journal.h"
 #include "daemon/runtime/trainers.h"
 
 namespace weightmesh {
@@ -29,6 +30,9 @@ class NodeService final : public MeshSource, public PeerHandler {
   // Pointers must outlive the executor's run.
   void Serve(CoreLoop* loop, DataPlane* data_plane, Trainers* trainers);
 
+  // What ListEvents tells. On the core's thread.
+  Journal& journal() { return journal_; }
+
   // MeshSource.
   void Topology(std::string run_id, Done<TopologySnapshot> done) override;
   void Stats(std::string run_id, bool with_segments, Done<StatsReport> done) override;
@@ -37,6 +41,7 @@ class NodeService final : public MeshSource, public PeerHandler {
   void Runs(Done<std::vector<RunSnapshot>> done) override;
   void Links(Done<LinksReport> done) override;
   void Config(Done<ConfigReport> done) override;
+  void Events(uint64_t after, Done<EventsReport> done) override;
   void Drain(absl::Duration deadline, Done<std::vector<ReplicaSnapshot>> done) override;
 
   // PeerHandler.
@@ -63,6 +68,7 @@ class NodeService final : public MeshSource, public PeerHandler {
   CoreLoop* loop_ = nullptr;
   DataPlane* data_plane_ = nullptr;
   Trainers* trainers_ = nullptr;
+  Journal journal_;
   // Calls that the core has not answered yet. On the core's thread.
   std::map<swim::CallId, Done<swim::Message>> gossip_;
   std::map<swim::CallId, Done<IndirectProbeResult>> indirect_probes_;

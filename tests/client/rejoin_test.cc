@@ -134,6 +134,32 @@ TEST_P(RejoinTest, WhoHasLeftStaysAlone) {
   EXPECT_EQ(requests_, 1);
 }
 
+TEST_P(RejoinTest, WhoLeavesWhileItIsAloneStaysSo) {
+  AttachAndTrain();
+  dies_ = true;
+  EXPECT_EQ(Exchange(), WEIGHTMESH_ALONE);
+  EXPECT_EQ(weightmesh_leave(handle_), WEIGHTMESH_ALONE);
+  EXPECT_FALSE(TrainUntilRejoined(std::chrono::milliseconds(1500)));
+  EXPECT_EQ(requests_, 1);
+}
+
+// Between the weights and the first round.
+TEST_P(RejoinTest, WhereTheDaemonDiesAnewTheTrainerIsToldWhoseWeightsItHas) {
+  AttachAndTrain();
+  dies_ = true;
+  EXPECT_EQ(Exchange(), WEIGHTMESH_ALONE);
+  daemon_.on_command = [this](const control_page::Command& command) {
+    if (static_cast<CommandKind>(command.kind) == CommandKind::kCaughtUp) daemon_.HangUp();
+  };
+  const auto end = std::chrono::steady_clock::now() + kLimit;
+  while (result_.rejoined == 0 && std::chrono::steady_clock::now() < end) {
+    EXPECT_EQ(Exchange(), WEIGHTMESH_ALONE);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_EQ(result_.rejoined, 1u);
+  EXPECT_EQ(model_.Flat(), others_);
+}
+
 TEST_P(RejoinTest, WhoseDaemonDrainedStaysAlone) {
   AttachAndTrain();
   daemon_.page().leaves_at = 1;

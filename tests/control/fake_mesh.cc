@@ -33,7 +33,12 @@ void FakeMeshSource::Answer(const T& sample, const Done<T>& done) {
 
 void FakeMeshSource::Topology(std::string run_id, Done<TopologySnapshot> done) {
   if (absl::Status known = CheckRun(run_id); !known.ok()) return done(known);
-  Answer(SampleTopology(), done);
+  TopologySnapshot topology = SampleTopology();
+  {
+    MutexLock lock(&mutex_);
+    if (drained_) topology.replicas[0].info.state = ReplicaState::kLeft;
+  }
+  Answer(topology, done);
 }
 
 void FakeMeshSource::Stats(std::string run_id, bool, Done<StatsReport> done) {
@@ -56,10 +61,20 @@ void FakeMeshSource::Links(Done<LinksReport> done) { Answer(SampleLinks(), done)
 
 void FakeMeshSource::Config(Done<ConfigReport> done) { Answer(SampleConfig(), done); }
 
+void FakeMeshSource::Events(uint64_t after, Done<EventsReport> done) {
+  EventsReport report = SampleEvents();
+  std::erase_if(report.events, [after](const MeshEvent& event) { return event.sequence <= after; });
+  Answer(report, done);
+}
+
 void FakeMeshSource::Drain(absl::Duration deadline, Done<std::vector<ReplicaSnapshot>> done) {
   ReplicaSnapshot leaving = SampleTopology().replicas[0];
   leaving.info.state = ReplicaState::kDraining;
   leaving.info.left_at = Round{static_cast<uint64_t>(absl::ToInt64Seconds(deadline))};
+  {
+    MutexLock lock(&mutex_);
+    drained_ = true;
+  }
   Answer(std::vector<ReplicaSnapshot>{leaving}, done);
 }
 

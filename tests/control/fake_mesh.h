@@ -23,7 +23,9 @@ class FakeMeshSource : public MeshSource {
   void Runs(Done<std::vector<RunSnapshot>> done) override;
   void Links(Done<LinksReport> done) override;
   void Config(Done<ConfigReport> done) override;
-  // The first sample leaves before a round that is the deadline in seconds.
+  // SampleEvents, of which those up to `after` are left out.
+  void Events(uint64_t after, Done<EventsReport> done) override;
+  // The first sample leaves before a round that is the deadline in seconds, and has left at once.
   void Drain(absl::Duration deadline, Done<std::vector<ReplicaSnapshot>> done) override;
 
   // Every answer from now on.
@@ -35,6 +37,7 @@ class FakeMeshSource : public MeshSource {
 
   Mutex mutex_;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
+  bool drained_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 // Answers with the samples, and refuses transports other than "ucx".

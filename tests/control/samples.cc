@@ -184,6 +184,16 @@ LinksReport SampleLinks() {
   return report;
 }
 
+EventsReport SampleEvents() {
+  const absl::Time noon = absl::FromUnixSeconds(1'795'867'200);
+  EventsReport report;
+  report.events = {{4, noon, false, "node a is in the mesh"},
+                   {5, noon + absl::Milliseconds(1500), true, "node b is dead: it did not answer"}};
+  report.lost = 3;
+  report.last_sequence = 5;
+  return report;
+}
+
 ConfigReport SampleConfig() {
   ConfigReport report;
   report.config.set_listen_address("127.0.0.1:7473");

@@ -31,5 +31,7 @@ StatsReport SampleStats();
 ScheduleSnapshot SampleSchedule(Round round);
 LinksReport SampleLinks();
 ConfigReport SampleConfig();
+// Events 4 and 5; the three before them are lost.
+EventsReport SampleEvents();
 
 }  // namespace weightmesh::testing

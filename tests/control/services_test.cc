@@ -88,6 +88,29 @@ TEST_F(Services, EveryMeshMethodAnswers) {
   EXPECT_TRUE(Call([&](auto* c) { return mesh_->ListRuns(c, {}, &runs); }).ok());
   EXPECT_EQ(runs.runs_size(), 1);
 
+  v1::ListEventsRequest events_request;
+  v1::EventList events;
+  events_request.set_after(4);
+  EXPECT_TRUE(Call([&](auto* c) { return mesh_->ListEvents(c, events_request, &events); }).ok());
+  ASSERT_EQ(events.events_size(), 1);
+  EXPECT_EQ(events.events(0).sequence(), 5u);
+  EXPECT_EQ(events.events(0).time_ms(), 1'795'867'201'500u);
+  EXPECT_TRUE(events.events(0).warning());
+  EXPECT_EQ(events.events_lost(), 3u);
+  EXPECT_EQ(events.last_sequence(), 5u);
+
+  v1::DrainRequest drain_request;
+  v1::DrainReply drained;
+  drain_request.set_deadline_ms(12'000);
+  EXPECT_TRUE(Call([&](auto* c) { return mesh_->Drain(c, drain_request, &drained); }).ok());
+  ASSERT_EQ(drained.replicas_size(), 1);
+  EXPECT_EQ(drained.replicas(0).info().left_at(), 12u) << "the fake's way to show the deadline";
+  drain_request.set_deadline_ms(3'600'001);
+  const grpc::Status too_long =
+      Call([&](auto* c) { return mesh_->Drain(c, drain_request, &drained); });
+  EXPECT_EQ(too_long.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(too_long.error_message(), HasSubstr("DrainRequest.deadline_ms is 3600001"));
+
   v1::LinkList links;
   EXPECT_TRUE(Call([&](auto* c) { return mesh_->ListLinks(c, {}, &links); }).ok());
   EXPECT_EQ(links.links_size(), 2);

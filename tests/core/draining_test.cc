@@ -92,6 +92,9 @@ TEST_F(DrainingTest, OrAtTheDeadline) {
   EXPECT_TRUE(std::any_of(logs.begin(), logs.end(), [](const Log& log) {
     return log.text.find("did not come to its last round in time") != std::string::npos;
   }));
+  ASSERT_FALSE(harness_.All<UpdatePage>().empty());
+  EXPECT_EQ(harness_.All<UpdatePage>().back().leaves_at, Round{1})
+      << "its trainer has no round any more, whatever was announced";
   harness_.Step(LeaveRequested{CoreHarness::kAttach});
   EXPECT_EQ(harness_.All<FinishLeave>().size(), 1u) << "its trainer still gets its answer";
 }
@@ -176,6 +179,28 @@ TEST_F(DrainingTest, ADaemonThatEndsSaysSoToTheMesh) {
   }
   EXPECT_TRUE(told);
   harness_.Advance(absl::Milliseconds(250));
+  EXPECT_TRUE(IsDrained());
+}
+
+TEST_F(DrainingTest, TheFarewellAfterTheDeadlineIsWaitedForWithoutSpinning) {
+  harness_.StartRun(2);
+  swim::Message hello;
+  hello.from = harness_.InfoOf(1);
+  hello.incarnation = 1;
+  harness_.Step(GossipReceived{swim::CallId{1}, hello});
+  Drain(/*leaves_mesh=*/true);
+  harness_.Advance(kDeadline + absl::Milliseconds(50));
+  EXPECT_FALSE(IsDrained());
+  EXPECT_GT(harness_.core().next_deadline(), harness_.now);
+  harness_.Advance(absl::Milliseconds(200));
+  EXPECT_TRUE(IsDrained());
+}
+
+TEST_F(DrainingTest, ADaemonThatEndsIsNotHeldUpByAnotherDrain) {
+  harness_.StartRun(2);
+  Drain(/*leaves_mesh=*/true);
+  harness_.Step(DrainRequested{absl::Hours(1)});
+  harness_.Advance(kDeadline + absl::Milliseconds(300));
   EXPECT_TRUE(IsDrained());
 }
 

@@ -186,6 +186,42 @@ TEST_F(GossipTest, WhoLeavesTheMeshIsGoneAtOnce) {
   EXPECT_TRUE(IsReachable(2)) << "another process of it does";
 }
 
+TEST_F(GossipTest, WhoIsSaidToHaveLeftAndRefutesIsBack) {
+  StartRunOfFour();
+  ASSERT_TRUE(Call(From(1, {Update(2, MemberState::kLeft)})).ok());
+  ASSERT_TRUE(Call(From(1, {Update(2, MemberState::kAlive, 2)})).ok());
+  EXPECT_TRUE(IsReachable(2));
+  harness_.Step(LinkDown{CoreHarness::NodeOf(2), "reset"});
+  harness_.Hear(2);
+  EXPECT_TRUE(IsReachable(2)) << "and its words count again";
+}
+
+TEST_F(GossipTest, TheLeaveOfAFormerProcessIsNoneOfItsSuccessor) {
+  StartRunOfFour();
+  harness_.Step(LinkDown{CoreHarness::NodeOf(2), "reset"});
+  SyncMessage successor = harness_.MessageOf(2, ReplicaState::kActive, {0, 1, 2, 3}, true);
+  successor.self.session = kOtherSession;
+  successor.runs.clear();
+  harness_.Step(SyncReceived{successor});
+  ASSERT_TRUE(Call(From(1, {Update(2, MemberState::kLeft)})).ok());
+  EXPECT_TRUE(IsReachable(2));
+  harness_.Step(LinkDown{CoreHarness::NodeOf(2), "reset"});
+  ++successor.sequence;
+  harness_.Step(SyncReceived{successor});
+  EXPECT_TRUE(IsReachable(2));
+}
+
+TEST_F(GossipTest, HearsayOfASuccessorDoesNotReviveTheDead) {
+  StartRunOfFour();
+  Bury(2, 1);
+  swim::MemberUpdate successor = Update(2, MemberState::kAlive, 2);
+  successor.node.session = kOtherSession;
+  successor.node.control_address = "node2b:7070";
+  ASSERT_TRUE(Call(From(1, {successor})).ok());
+  EXPECT_FALSE(IsReachable(2)) << "it has not spoken for itself";
+  EXPECT_EQ(ViewOf(5).size(), 3u);
+}
+
 TEST_F(GossipTest, WhoWasJustHeardIsNotDeadBecauseOthersSayIt) {
   StartRunOfFour();
   ASSERT_TRUE(Call(From(1, {Update(2, MemberState::kDead)})).ok());

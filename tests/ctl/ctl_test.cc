@@ -186,5 +186,36 @@ TEST(CtlUsage, WrongUsageIsTwoAndHelpIsZero) {
   EXPECT_THAT(version.out, StartsWith("weightmeshctl 0."));
 }
 
+TEST_F(Ctl, EventsAreToldInOrder) {
+  const Result result = Ask("events");
+  EXPECT_EQ(result.exit_code, 0) << result.out;
+  EXPECT_THAT(result.out, StartsWith("3 earlier events are not kept any more\n"));
+  EXPECT_THAT(result.out, HasSubstr(".000           node a is in the mesh\n"));
+  EXPECT_THAT(result.out, HasSubstr(".500  warning  node b is dead: it did not answer\n"));
+}
+
+TEST_F(Ctl, EventsAreFollowedAndToldOnce) {
+  const Result result = Ask("events --watch --interval-ms 10 --count 3");
+  EXPECT_EQ(result.exit_code, 0) << result.out;
+  EXPECT_EQ(std::vector<std::string>(absl::StrSplit(result.out, "node b is dead")).size(), 2u)
+      << result.out;
+  const Result json = Ask("events --watch --interval-ms 10 --count 2 --output json");
+  EXPECT_EQ(json.exit_code, 0) << json.out;
+  EXPECT_THAT(json.out, HasSubstr("\"text\":\"node a is in the mesh\"}\n{"));
+}
+
+TEST_F(Ctl, DrainSaysWhoLeavesAndWaits) {
+  const Result result = Ask("drain --deadline-ms 7000");
+  EXPECT_EQ(result.exit_code, 0) << result.out;
+  EXPECT_THAT(result.out, HasSubstr("replica node0/0 of run letters leaves: it takes no part from "
+                                    "round 7\nreplica node0/0 of run letters has left\ndrained: 1 "
+                                    "replica; no trainer attaches to "));
+  EXPECT_EQ(Ask("drain --watch").exit_code, 2);
+  EXPECT_EQ(Ask("drain --deadline-ms 3600001").exit_code, 2);
+  const Result json = Ask("drain --output json");
+  EXPECT_EQ(json.exit_code, 0) << json.out;
+  EXPECT_THAT(json.out, HasSubstr("\"state\": \"REPLICA_STATE_DRAINING\""));
+}
+
 }  // namespace
 }  // namespace weightmesh

@@ -71,6 +71,16 @@ TEST_P(Draining, WeightmeshctlEmptiesADaemonAndWaits) {
   EXPECT_THAT(said, testing::HasSubstr(" has left\ndrained: 1 replica; no trainer attaches to "));
   ExpectTheOthersTrainOn(&run);
   EXPECT_EQ(mesh.daemon(kLeaver).Wait(absl::ZeroDuration()), -1) << "the daemon itself stays";
+  Child events({WEIGHTMESHCTL, "--daemon=" + mesh.address(kLeaver), "events"},
+               mesh.Folder() + "/ctl.log");
+  std::string told;
+  for (char c = events.Hear(kLimit); c != 0; c = events.Hear(kLimit)) told += c;
+  EXPECT_EQ(events.Wait(kLimit), 0);
+  const size_t started = told.find("run emptied starts with 3 replicas");
+  const size_t leaves = told.find("leaves: it takes no part from round ");
+  EXPECT_NE(started, std::string::npos) << told;
+  EXPECT_NE(leaves, std::string::npos) << told;
+  EXPECT_LT(started, leaves) << "in order";
 }
 
 TEST_P(Draining, ADaemonThatEndsLetsItsReplicasLeaveFirst) {

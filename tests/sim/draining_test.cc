@@ -88,6 +88,9 @@ TEST(Draining, AStoppedTrainerIsWaitedForUntilTheDeadline) {
   simulator.RunFor(absl::Milliseconds(200));
   EXPECT_TRUE(simulator.node(kLeaver).drained());
   simulator.trainer(kLeaver).Resume();
+  EXPECT_TRUE(
+      simulator.RunUntil([&] { return simulator.trainer(kLeaver).IsDone(); }, absl::Seconds(4)))
+      << "its next publish tells it, whatever round was announced";
   ASSERT_TRUE(simulator.RunToEnd());
   EXPECT_EQ(simulator.Audit(), "");
   EXPECT_EQ(simulator.trainer(kLeaver).state(), TrainerState::kLeft) << "it leaves late";

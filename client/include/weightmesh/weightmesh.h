@@ -20,13 +20,15 @@
  * which the mesh does not see, and attach anew.
  *
  * Alone: when a call returns WEIGHTMESH_ALONE, train on and go on calling: it costs next to
- * nothing, and the weights stay as they are. A handle that is alone stays so, for good, with one
- * exception: a daemon that hangs and takes no commands; the next call may succeed. To take part
- * again, detach the handle and weightmesh_join: now and then (say, once a minute), for it returns
- * WEIGHTMESH_ALONE at once while there is no daemon. The others' weights then take the place of
- * what was trained alone. Where nobody of the run is left (WEIGHTMESH_START_TIMEOUT), all replicas
- * can attach anew and found it again: with allow_different_init from the weights that each has. An
- * attach is WEIGHTMESH_REFUSED while any replica of the run lives.
+ * nothing, and the weights stay as they are. A handle whose daemon died looks for it once a second,
+ * in weightmesh_exchange and weightmesh_step; once that is back, the call joins the run again,
+ * which takes up to rejoin_timeout_ms, and the others' weights take the place of what was trained
+ * alone: weightmesh_round.rejoined says so. A daemon that hangs and takes no commands is no death:
+ * the next call may succeed. Any other handle that is alone stays so. To take part again, detach it
+ * and weightmesh_join: now and then (say, once a minute), for it returns WEIGHTMESH_ALONE at once
+ * while there is no daemon. Where nobody of the run is left (WEIGHTMESH_START_TIMEOUT), all
+ * replicas can attach anew and found it again: with allow_different_init from the weights that each
+ * has. An attach is WEIGHTMESH_REFUSED while any replica of the run lives.
  *
  * Structs begin with struct_size, which the caller sets to sizeof the struct (WEIGHTMESH_INIT
  * does).
@@ -150,7 +152,8 @@ typedef struct weightmesh_round {
   uint32_t pulls[WEIGHTMESH_OUTCOME_COUNT]; /* by outcome; they add up to `segments` */
   double difference_squared;                /* sum over mixed parameters of (peer - own)² */
   double wait_seconds;                      /* spent waiting for a slot and for pulls */
-  uint32_t rejoined; /* 1: the daemon was back, and `weights` are the others' newest since */
+  uint32_t rejoined; /* 1: the daemon was back, and `weights` are the others' newest since; with
+                        WEIGHTMESH_ALONE: it died anew before the first round */
 } weightmesh_round;
 
 /* Sums since attach. */
