@@ -4,7 +4,7 @@
 // Nobody learns anything here, and whoever joins begins with NaN: so whatever is torn, mixed twice
 // or taken from nowhere shows in the weights at the end, which must be exactly the first ones.
 //
-// WEIGHTMESH_CHAOS_SEED and WEIGHTMESH_CHAOS_SECONDS (15, in each mode) choose another plan; the
+// WEIGHTMESH_CHAOS_SEED and WEIGHTMESH_CHAOS_SECONDS (10, in each mode) choose another plan; the
 // test prints both.
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -140,7 +140,7 @@ class Chaos : public testing::TestWithParam<attach::Mode> {
   }
 
   const uint64_t seed_ = FromEnvironment("WEIGHTMESH_CHAOS_SEED", 1);
-  const uint64_t seconds_ = FromEnvironment("WEIGHTMESH_CHAOS_SECONDS", 15);
+  const uint64_t seconds_ = FromEnvironment("WEIGHTMESH_CHAOS_SECONDS", 10);
   CounterRng rng_{seed_};
   Mesh mesh_{kReplicas};
   GossipRun run_{&mesh_, Run()};
