@@ -413,7 +413,7 @@ TEST_F(RoundTest, ADaemonThatDiesInACollectLeavesTheTrainerAlone) {
   Attach();
   const std::vector<float> before = model_.Flat();
   EXPECT_EQ(Exchange(), WEIGHTMESH_ALONE);
-  EXPECT_NE(message().find("attach anew"), std::string::npos) << message();
+  EXPECT_NE(message().find("until it is back"), std::string::npos) << message();
   EXPECT_EQ(model_.Flat(), before);
   EXPECT_EQ(Exchange(), WEIGHTMESH_ALONE);
   EXPECT_EQ(weightmesh_leave(handle_), WEIGHTMESH_ALONE);
