@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -206,6 +207,7 @@ class NodeCore::Impl final : public StepContext {
     absl::Time deadline;
     bool leaves_mesh = false;
     absl::Time tells_until = absl::InfiniteFuture();  // leaves_mesh: that it leaves
+    std::set<std::string> unheard;                    // addresses that have not answered to that
     bool done = false;
   };
   std::optional<Drain> drain_;

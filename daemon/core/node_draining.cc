@@ -8,18 +8,21 @@
 namespace weightmesh {
 namespace {
 
-// How long a daemon that leaves the mesh stays to say so.
-constexpr absl::Duration kFarewell = absl::Milliseconds(200);
+// How long a daemon that leaves the mesh stays to say so, while those whom it tells do not answer.
+constexpr absl::Duration kFarewell = absl::Seconds(1);
 constexpr char kDrains[] = "this daemon drains: attach to another one";
 
 }  // namespace
 
 void NodeCore::Impl::On(const DrainRequested& event) {
-  Drain drain{now_ + event.deadline, event.leaves_mesh};
+  Drain drain;
+  drain.deadline = now_ + event.deadline;
+  drain.leaves_mesh = event.leaves_mesh;
   if (drain_.has_value() && drain_->leaves_mesh && !drain_->done) {  // the daemon ends: sooner only
     drain.leaves_mesh = true;
     drain.deadline = std::min(drain.deadline, drain_->deadline);
     drain.tells_until = drain_->tells_until;
+    drain.unheard = drain_->unheard;
   }
   drain_ = drain;
   std::vector<AttachId> waiting;
@@ -66,9 +69,14 @@ void NodeCore::Impl::ContinueDrain() {
       drain_->tells_until = now_ + kFarewell;
       swim::SwimActions todo;
       swim_.Leave(now_, &todo);
+      for (const swim::SwimAction& action : todo) {
+        if (const auto* news = std::get_if<swim::Gossip>(&action)) {
+          drain_->unheard.insert(news->address);
+        }
+      }
       Perform(std::move(todo));
     }
-    if (now_ < drain_->tells_until) return;
+    if (now_ < drain_->tells_until && !drain_->unheard.empty()) return;
   }
   drain_->done = true;
   Emit(Drained{});

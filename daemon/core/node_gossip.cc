@@ -39,6 +39,7 @@ void NodeCore::Impl::On(const IndirectProbeReceived& event) {
 
 // Another one than the probed node may answer at its address: Swim sees to that.
 void NodeCore::Impl::On(const GossipAnswered& event) {
+  if (drain_.has_value()) drain_->unheard.erase(event.address);
   const bool is_probe = event.probe != swim::ProbeId{};
   swim::SwimActions todo;
   if (!TakeInSpeaker(event.message, event.address).ok()) {
@@ -52,6 +53,7 @@ void NodeCore::Impl::On(const GossipAnswered& event) {
 }
 
 void NodeCore::Impl::On(const GossipFailed& event) {
+  if (drain_.has_value()) drain_->unheard.erase(event.address);
   if (event.refused) LoseIdentity(event.reason);
   if (event.probe == swim::ProbeId{}) return;
   swim::SwimActions todo;
