@@ -54,6 +54,7 @@ class RejoinTest : public testing::TestWithParam<weightmesh_mode> {
     };
     daemon_.on_command = [this](const control_page::Command& command) {
       if (static_cast<CommandKind>(command.kind) != CommandKind::kCaughtUp) return;
+      if (dies_anew_) return daemon_.HangUp();
       daemon_.page().next_round = 10;
       daemon_.page().active_from = 10;
       daemon_.page().mesh_newest_round = 9;
@@ -92,7 +93,8 @@ class RejoinTest : public testing::TestWithParam<weightmesh_mode> {
   std::atomic<int> requests_ = 0;
   std::atomic<int> refusals_ = 0;
   std::atomic<uint32_t> joins_ = 0;
-  std::atomic<bool> dies_ = false;  // in the next collect
+  std::atomic<bool> dies_ = false;       // in the next collect
+  std::atomic<bool> dies_anew_ = false;  // when the replica has caught up
   weightmesh_options options_ = WEIGHTMESH_INIT(weightmesh_options);
   weightmesh_handle* handle_ = nullptr;
   weightmesh_round result_ = WEIGHTMESH_INIT(weightmesh_round);
@@ -148,9 +150,7 @@ TEST_P(RejoinTest, WhereTheDaemonDiesAnewTheTrainerIsToldWhoseWeightsItHas) {
   AttachAndTrain();
   dies_ = true;
   EXPECT_EQ(Exchange(), WEIGHTMESH_ALONE);
-  daemon_.on_command = [this](const control_page::Command& command) {
-    if (static_cast<CommandKind>(command.kind) == CommandKind::kCaughtUp) daemon_.HangUp();
-  };
+  dies_anew_ = true;
   const auto end = std::chrono::steady_clock::now() + kLimit;
   while (result_.rejoined == 0 && std::chrono::steady_clock::now() < end) {
     EXPECT_EQ(Exchange(), WEIGHTMESH_ALONE);
