@@ -29,6 +29,14 @@ class DrainingTest : public testing::Test {
         schedule->assignments.begin(), schedule->assignments.end(),
         [](const AssignmentSnapshot& one) { return one.reader == CoreHarness::ReplicaOf(0); });
   }
+  // Node 1, by gossip: it is in the mesh that a leave is told to.
+  swim::Message NodeOneSays() const {
+    swim::Message message;
+    message.from = harness_.InfoOf(1);
+    message.incarnation = 1;
+    return message;
+  }
+  void MeetNodeOne() { harness_.Step(GossipReceived{swim::CallId{1}, NodeOneSays()}); }
   bool IsDrained() const { return !harness_.All<Drained>().empty(); }
   // Round `round` from publish to mix, all segments landed and read.
   void TakeRound(uint64_t round) {
@@ -163,10 +171,7 @@ TEST_F(DrainingTest, WhoIsJoiningTakesPartForAMomentAndLeaves) {
 
 TEST_F(DrainingTest, ADaemonThatEndsSaysSoToTheMesh) {
   harness_.StartRun(2);
-  swim::Message hello;
-  hello.from = harness_.InfoOf(1);
-  hello.incarnation = 1;
-  harness_.Step(GossipReceived{swim::CallId{1}, hello});
+  MeetNodeOne();
   Drain(/*leaves_mesh=*/true);
   harness_.Step(TrainerGone{CoreHarness::kAttach});
   EXPECT_FALSE(IsDrained()) << "first it says farewell";
@@ -178,16 +183,13 @@ TEST_F(DrainingTest, ADaemonThatEndsSaysSoToTheMesh) {
     }
   }
   EXPECT_TRUE(told);
-  harness_.Step(GossipAnswered{CoreHarness::AddressOf(1), {}, hello});
+  harness_.Step(GossipAnswered{CoreHarness::AddressOf(1), {}, NodeOneSays()});
   EXPECT_TRUE(IsDrained()) << "all whom it told have heard";
 }
 
 TEST_F(DrainingTest, TheFarewellAfterTheDeadlineIsWaitedForWithoutSpinning) {
   harness_.StartRun(2);
-  swim::Message hello;
-  hello.from = harness_.InfoOf(1);
-  hello.incarnation = 1;
-  harness_.Step(GossipReceived{swim::CallId{1}, hello});
+  MeetNodeOne();
   Drain(/*leaves_mesh=*/true);
   harness_.Advance(kDeadline + absl::Milliseconds(50));
   EXPECT_FALSE(IsDrained());
