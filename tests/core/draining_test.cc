@@ -159,6 +159,22 @@ TEST_F(DrainingTest, WhoWaitsIsRefusedAndNobodyAttachesAnyMore) {
   }
 }
 
+TEST_F(DrainingTest, AFounderThatStillWaitsForLinksLeavesOnceItHasStarted) {
+  harness_.founding.config.replicas_min = 3;
+  harness_.Step(harness_.AttachEvent());
+  for (uint32_t k : {1, 2}) {
+    harness_.Step(SyncReceived{harness_.MessageOf(k, ReplicaState::kWaiting, {0, 1, 2}, false)});
+  }
+  Drain();
+  EXPECT_TRUE(harness_.All<RefuseAttach>().empty()) << "the others count on it";
+  EXPECT_FALSE(IsDrained());
+  for (uint32_t k : {1, 2}) {
+    harness_.Step(LinkReady{CoreHarness::NodeOf(k), harness_.InfoOf(k).session});
+  }
+  EXPECT_EQ(harness_.All<StartReplica>().size(), 1u);
+  EXPECT_EQ(Info().state, ReplicaState::kDraining);
+}
+
 TEST_F(DrainingTest, WhoIsJoiningTakesPartForAMomentAndLeaves) {
   harness_.founding.segments = 1;
   harness_.StartRun(2);

@@ -225,6 +225,16 @@ TEST_F(GossipTest, HearsayOfASuccessorDoesNotReviveTheDead) {
   EXPECT_EQ(ViewOf(5).size(), 3u);
 }
 
+TEST_F(GossipTest, NorDoesItMakeTheLastWordsOfWhoLeftASignOfLife) {
+  StartRunOfFour();
+  ASSERT_TRUE(Call(From(1, {Update(2, MemberState::kLeft)})).ok());
+  swim::MemberUpdate successor = Update(2, MemberState::kAlive, 2);
+  successor.node.session = kOtherSession;
+  ASSERT_TRUE(Call(From(1, {successor})).ok());
+  harness_.Hear(2);  // the former process
+  EXPECT_FALSE(IsReachable(2));
+}
+
 TEST_F(GossipTest, WhoWasJustHeardIsNotDeadBecauseOthersSayIt) {
   StartRunOfFour();
   ASSERT_TRUE(Call(From(1, {Update(2, MemberState::kDead)})).ok());
