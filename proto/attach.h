@@ -3,6 +3,9 @@
 //   trainer -> daemon   kAttachRequest
 //   daemon  -> trainer  kAttachProgress *      while the run waits for its founders
 //   daemon  -> trainer  kAttachReply           with three descriptors when its code is kOk
+//   trainer -> daemon   kBlob *                what replicas that join are to be given
+//   trainer -> daemon   kBlobRequest *         while it joins: what the others have given
+//   daemon  -> trainer  kBlobReply *           one for each
 //   trainer -> daemon   kLeave                 ends the replica in order
 //   daemon  -> trainer  kLeaveReply
 // Either side closing the socket ends the attachment; a trainer's death is seen as that.
@@ -19,17 +22,22 @@
 namespace weightmesh::attach {
 
 constexpr uint32_t kMagic = 0x31414d57;  // "WMA1"
-constexpr uint16_t kVersion = 2;
+constexpr uint16_t kVersion = 3;
 constexpr uint32_t kPayloadBytesMax = 32u << 20;
+constexpr uint32_t kBlobBytesMax = 64u << 10;
 
-// The payload of kAttachProgress is text for people, without a length; kLeave and kLeaveReply have
-// none.
+// The payload of kAttachProgress is text for people, without a length; that of kBlob and kBlobReply
+// the trainer's bytes, at most kBlobBytesMax (a reply has none where nobody gave any);
+// kBlobRequest, kLeave and kLeaveReply have none.
 enum class MessageType : uint16_t {
   kAttachRequest = 1,
   kAttachProgress = 2,
   kAttachReply = 3,
   kLeave = 4,
   kLeaveReply = 5,
+  kBlob = 6,
+  kBlobRequest = 7,
+  kBlobReply = 8,
 };
 
 struct MessageHeader {

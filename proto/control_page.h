@@ -18,7 +18,7 @@
 namespace weightmesh::control_page {
 
 constexpr uint32_t kMagic = 0x31434d57;  // "WMC1"
-constexpr uint32_t kVersion = 3;
+constexpr uint32_t kVersion = 4;
 
 constexpr uint32_t kSlotsMax = 8;
 constexpr uint32_t kSlotsDefault = 3;
@@ -44,14 +44,17 @@ enum class CommandKind : uint32_t {
   kCollect = 3,   // freeze `round`; overlap, async: after overlap_grace for transfers under way
   kMixed = 4,     // `round` is mixed: the MixedSegment table is valid, the inbox is free again
   kCaughtUp = 5,  // a replica that joins: the collects so far gave all segments
+  // `round`, published next, is exchanged without training, for agreement within `distance_bits`.
+  kAgree = 6,
 };
 
 struct Command {
   uint64_t round;
   uint32_t kind;        // CommandKind
-  uint32_t slot;        // kPublish
+  uint32_t slot;        // kPublish; kAgree: 1 in the first round of an agreement, then 0
   uint64_t elapsed_ns;  // kMixed: time from publish to the end of the mix; 0 otherwise
-  uint64_t reserved;
+  // kAgree: a double, the consensus distance that will do; infinity: any. 0 otherwise.
+  uint64_t distance_bits;
 };
 static_assert(sizeof(Command) == 32);
 
@@ -100,6 +103,8 @@ struct alignas(64) ControlPage {
   std::atomic<uint64_t> mesh_newest_round;       // newest round known to be published
   std::atomic<uint64_t> active_from;             // first round to take part in; 0: not known yet
   std::atomic<uint64_t> leaves_at;  // first round not to take part in any more; 0: none
+  std::atomic<uint64_t> agreed_at;  // all replicas agree, and stop after this round; 0: not known
+  std::atomic<uint64_t> agreed_distance_bits;  // a double: the consensus distance, once agreed
 
   // Trainer -> daemon.
   alignas(
@@ -119,12 +124,13 @@ struct alignas(64) ControlPage {
 
 static_assert(std::atomic<uint64_t>::is_always_lock_free && sizeof(std::atomic<uint64_t>) == 8);
 static_assert(offsetof(ControlPage, next_round) == 64);
-static_assert(offsetof(ControlPage, commands_posted) == 128);
-static_assert(offsetof(ControlPage, commands_taken) == 192);
-static_assert(offsetof(ControlPage, slot_words) == 256);
-static_assert(offsetof(ControlPage, commands) == 320);
-static_assert(offsetof(ControlPage, scalars) == 2368);
-static_assert(sizeof(ControlPage) == 3008);
+static_assert(offsetof(ControlPage, agreed_at) == 128);
+static_assert(offsetof(ControlPage, commands_posted) == 192);
+static_assert(offsetof(ControlPage, commands_taken) == 256);
+static_assert(offsetof(ControlPage, slot_words) == 320);
+static_assert(offsetof(ControlPage, commands) == 384);
+static_assert(offsetof(ControlPage, scalars) == 2432);
+static_assert(sizeof(ControlPage) == 3072);
 
 // The tables follow the page: CollectedSegment[segments], then MixedSegment[segments].
 constexpr uint64_t CollectedOffset() { return sizeof(ControlPage); }

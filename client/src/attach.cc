@@ -10,6 +10,9 @@ using attach::AttachReply;
 using attach::MessageType;
 using attach::ReplyCode;
 
+// Longest that a daemon is waited for to take or bring a blob; it asks others meanwhile.
+constexpr std::chrono::seconds kBlobWait{10};
+
 // A daemon's refusal as a status. `reply.code` is not kOk.
 Status Refusal(const std::string& socket_path, const AttachReply& reply) {
   const std::string message = "weightmeshd at " + socket_path + " says: " + reply.message;
@@ -98,6 +101,25 @@ Status AttachReplica(const AttachPlan& plan, const ArenaLayout& layout, DaemonLi
                      std::move(descriptors[attach::kTrainerDoorbellDescriptor]));
   *id = {reply.replica_high, reply.replica_low};
   return {};
+}
+
+Status GiveBlob(AttachChannel* channel, std::string_view blob) {
+  const Status status = channel->Send(MessageType::kBlob, blob, Clock::now() + kBlobWait);
+  return status.ok() ? status : Alone(status.message);
+}
+
+Status AskForBlob(AttachChannel* channel, std::string* blob) {
+  const Clock::time_point deadline = Clock::now() + kBlobWait;
+  Status status = channel->Send(MessageType::kBlobRequest, {}, deadline);
+  while (status.ok()) {
+    MessageType type;
+    status = channel->Receive(deadline, &type, blob);
+    if (status.ok() && type == MessageType::kBlobReply && blob->size() <= attach::kBlobBytesMax) {
+      return status;
+    }
+  }
+  blob->clear();
+  return Alone(status.message);
 }
 
 Status LeaveMesh(AttachChannel* channel, Clock::time_point deadline) {

@@ -1,6 +1,9 @@
 // AttachReplica: the conversation that attaches a replica to its daemon. On the caller's thread.
 #pragma once
 
+#include <string>
+#include <string_view>
+
 #include "client/src/arena_mapping.h"
 #include "client/src/attach_plan.h"
 #include "client/src/daemon_link.h"
@@ -22,6 +25,12 @@ struct AttachedId {
 // those of weightmesh_attach.
 Status AttachReplica(const AttachPlan& plan, const ArenaLayout& layout, DaemonLink* link,
                      ArenaMapping* arena, AttachedId* id);
+
+// Has replicas that join given `blob` from now on. ALONE: the daemon is gone.
+Status GiveBlob(AttachChannel* channel, std::string_view blob);
+// What the others want who joins to be given; empty where nobody gave any. ALONE: the daemon is
+// gone, or does not answer.
+Status AskForBlob(AttachChannel* channel, std::string* blob);
 
 // Says goodbye: sends kLeave and waits for kLeaveReply until `deadline`. ALONE when the daemon is
 // gone or does not answer.

@@ -7,6 +7,7 @@
 #include <system_error>
 #include <thread>
 
+#include "client/src/result_struct.h"
 #include "proto/control_page.h"
 
 namespace weightmesh::client {
@@ -20,27 +21,6 @@ constexpr std::chrono::seconds kRejoinInterval{1};
 constexpr int kRejoinPause = 10;
 // How often a join asks a daemon that does not know the run yet.
 constexpr std::chrono::milliseconds kJoinRetry{200};
-
-// Empties a caller's struct but for its size, as far as this library knows it.
-template <typename Result>
-Status Clear(const char* name, Result* result) {
-  const size_t struct_size = result->struct_size;
-  if (struct_size < sizeof(Result)) {
-    return Invalid(std::string(name) + ".struct_size is " + std::to_string(struct_size) +
-                   ": set it to " + std::to_string(sizeof(Result)) + " (WEIGHTMESH_INIT does)");
-  }
-  *result = {};
-  result->struct_size = struct_size;
-  return {};
-}
-
-// For callers that pass no result.
-template <typename Result>
-Result* OrScratch(Result* result, Result* scratch) {
-  *scratch = {};
-  scratch->struct_size = sizeof *scratch;
-  return result != nullptr ? result : scratch;
-}
 
 }  // namespace
 
@@ -121,6 +101,9 @@ Status Attachment::Join(const weightmesh_options* options, const weightmesh_tens
   status = rounds_->CatchUp(weights, JoinDeadline(), &joined->round);
   if (status.ok()) {
     joined->replicas = arena_.page().view_replicas.load(std::memory_order_acquire);
+    joined_blob_ = rounds_->blob();
+    joined->blob = joined_blob_.empty() ? nullptr : joined_blob_.data();
+    joined->blob_bytes = joined_blob_.size();
   } else if (rounds_->is_gone()) {
     LoseDaemon(status.message);
   } else {
@@ -164,6 +147,7 @@ bool Attachment::Rejoin(float* const* weights, weightmesh_round* result) {
     status = rounds_->CatchUp(weights, now + std::chrono::milliseconds(plan.rejoin_timeout_ms),
                               &first_round);
     result->rejoined = rounds_->filled_in() ? 1 : 0;
+    if (status.ok() && !blob_.empty()) status = GiveBlob(&link_.channel(), blob_);
   }
   if (status.ok()) {
     lost_daemon_ = false;
@@ -220,14 +204,17 @@ Status Attachment::CheckMode(bool waits, const char* call) const {
                  (waits ? "weightmesh_step" : "weightmesh_exchange") + ", or set options.mode");
 }
 
+void Attachment::Heed(const Status& status) {
+  if (rounds_->is_gone()) LoseDaemon(status.message);
+  if (status.code != WEIGHTMESH_DRAINED) return;
+  (void)Leave();
+  why_ = status.message;
+}
+
 Status Attachment::PublishRound(const float* const* weights, RingDaemon ring,
                                 weightmesh_round* result) {
   Status status = rounds_->Publish(weights, ring, result);
-  if (rounds_->is_gone()) LoseDaemon(status.message);
-  if (status.code == WEIGHTMESH_DRAINED) {
-    (void)Leave();
-    why_ = status.message;
-  }
+  Heed(status);
   if (!status.ok()) return status;
   totals_.last_round = rounds_->newest_published();
   ++(result->published != 0 ? totals_.rounds_published : totals_.publishes_skipped);
@@ -236,7 +223,7 @@ Status Attachment::PublishRound(const float* const* weights, RingDaemon ring,
 
 Status Attachment::MixRound(float* const* weights, weightmesh_round* result) {
   Status status = rounds_->Mix(weights, result);
-  if (rounds_->is_gone()) LoseDaemon(status.message);
+  Heed(status);
   if (!status.ok()) return status;
   if (result->round != 0) ++totals_.rounds_mixed;
   for (uint32_t k = 0; k < WEIGHTMESH_OUTCOME_COUNT; ++k) totals_.pulls[k] += result->pulls[k];
@@ -252,7 +239,16 @@ Status Attachment::Exchange(float* const* weights, size_t tensor_count, weightme
   if (rounds_->HasPendingRound()) {
     return Invalid("a published round is still to be mixed: call weightmesh_mix first");
   }
-  status = PublishRound(weights, RingDaemon::kWithCollect, result);
+  return ExchangeOnce(weights, result);
+}
+
+Status Attachment::ExchangeOnce(float* const* weights, weightmesh_round* result) {
+  const size_t struct_size = result->struct_size;
+  const uint32_t rejoined = result->rejoined;
+  *result = {};
+  result->struct_size = struct_size;
+  result->rejoined = rejoined;
+  const Status status = PublishRound(weights, RingDaemon::kWithCollect, result);
   if (!rounds_->HasPendingRound()) return status;
   const Status mixed = MixRound(weights, result);
   return status.ok() ? mixed : status;
@@ -290,6 +286,20 @@ Status Attachment::Mix(float* const* weights, size_t tensor_count, weightmesh_ro
     return Invalid("no published round is to be mixed: call weightmesh_publish first");
   }
   return MixRound(weights, result);
+}
+
+Status Attachment::SetBlob(const void* blob, size_t bytes) {
+  if (bytes > attach::kBlobBytesMax) {
+    return Invalid("the blob has " + std::to_string(bytes) + " bytes: at most " +
+                   std::to_string(attach::kBlobBytesMax) + "; keep what is larger elsewhere");
+  }
+  if (blob == nullptr && bytes > 0) return Invalid("blob is null: pass the bytes, or none");
+  if (Status status = CheckAttached(); status.code == WEIGHTMESH_INVALID) return status;
+  blob_.assign(static_cast<const char*>(blob), bytes);  // kept for a daemon that comes back
+  if (Status status = CheckAttached(); !status.ok()) return status;
+  Status status = GiveBlob(&link_.channel(), blob_);
+  if (!status.ok()) LoseDaemon(status.message);
+  return status;
 }
 
 Status Attachment::Report(const char* name, double value) {

@@ -36,6 +36,9 @@ class Attachment {
   Status Step(float* const* weights, size_t tensor_count, weightmesh_round* result);
   Status Publish(const float* const* weights, size_t tensor_count, weightmesh_round* result);
   Status Mix(float* const* weights, size_t tensor_count, weightmesh_round* result);
+  Status Consensus(float* const* weights, size_t tensor_count, double epsilon, uint64_t timeout_ms,
+                   weightmesh_agreement* result);
+  Status SetBlob(const void* blob, size_t bytes);
   Status Report(const char* name, double value);
   Status Stats(weightmesh_totals* totals);
   Status Leave();
@@ -62,6 +65,10 @@ class Attachment {
   // The halves of a round, counted.
   Status PublishRound(const float* const* weights, RingDaemon ring, weightmesh_round* result);
   Status MixRound(float* const* weights, weightmesh_round* result);
+  // Both. REQUIRES: no round is pending.
+  Status ExchangeOnce(float* const* weights, weightmesh_round* result);
+  // What every round may come to beyond OK: the daemon is gone, or wants the replica to leave.
+  void Heed(const Status& status);
   void BecomeAlone(std::string why);
   // The daemon died: BecomeAlone, but it is looked for again.
   void LoseDaemon(std::string why);
@@ -83,6 +90,8 @@ class Attachment {
   ArenaMapping arena_;
   std::unique_ptr<MixPool> pool_;
   std::unique_ptr<RoundDriver> rounds_;
+  std::string blob_;         // for who joins
+  std::string joined_blob_;  // of the others
   std::vector<std::string> scalar_names_;
   weightmesh_totals totals_ = {};
 };

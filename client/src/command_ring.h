@@ -1,14 +1,15 @@
 // CommandRing: the trainer's end of the commands in the control page. Used by the handle's thread.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
 #include "proto/control_page.h"
 
 namespace weightmesh::client {
 
-// The most commands that one round posts: publish or skip, collect, mixed.
-constexpr uint64_t kCommandsPerRound = 3;
+// The most commands that one round posts: agree, publish or skip, collect, mixed.
+constexpr uint64_t kCommandsPerRound = 4;
 
 class CommandRing {
  public:
@@ -27,13 +28,21 @@ class CommandRing {
   // when the round began.
   void Post(control_page::CommandKind kind, uint64_t round, uint32_t slot = 0,
             uint64_t elapsed_ns = 0) {
-    page_->commands[posted_ % control_page::kCommandsMax] = {round, static_cast<uint32_t>(kind),
-                                                             slot, elapsed_ns, 0};
+    Put({round, static_cast<uint32_t>(kind), slot, elapsed_ns, 0});
+  }
+  // kAgree, likewise; `distance` >= 0.
+  void PostAgree(uint64_t round, double distance, bool first) {
+    Put({round, static_cast<uint32_t>(control_page::CommandKind::kAgree), first ? 1u : 0u, 0,
+         std::bit_cast<uint64_t>(distance)});
+  }
+
+ private:
+  void Put(const control_page::Command& command) {
+    page_->commands[posted_ % control_page::kCommandsMax] = command;
     ++posted_;
     page_->commands_posted.store(posted_, std::memory_order_release);
   }
 
- private:
   control_page::ControlPage* page_;
   uint64_t posted_;  // our own count: the page's is never read back
 };

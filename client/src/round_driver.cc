@@ -17,10 +17,10 @@ double SecondsSince(Clock::time_point begun) {
   return std::chrono::duration<double>(Clock::now() - begun).count();
 }
 
-// `microseconds` from now; the daemon's word for a wait is trusted up to a day.
-Clock::time_point After(uint64_t microseconds) {
+// The daemon's word for a wait is trusted up to a day.
+std::chrono::microseconds Microseconds(uint64_t count) {
   constexpr uint64_t kDay = 86'400'000'000;
-  return Clock::now() + std::chrono::microseconds(std::min(microseconds, kDay));
+  return std::chrono::microseconds(std::min(count, kDay));
 }
 
 }  // namespace
@@ -68,7 +68,8 @@ Wake RoundDriver::TakeSlot(uint64_t round, uint32_t* slot, weightmesh_round* res
   if (TryTakeSlot(round, slot)) return Wake::kRung;
   control_page::ControlPage& page = arena_->page();
   const Clock::time_point begun = Clock::now();
-  const Clock::time_point deadline = After(page.publish_wait_us.load(std::memory_order_acquire));
+  const Clock::time_point deadline =
+      begun + Microseconds(page.publish_wait_us.load(std::memory_order_acquire));
   // First the wish, then another look, in one order for all (seq_cst): a slot that comes free in
   // between is either seen here or rung for.
   page.slot_wanted.store(1);
@@ -127,6 +128,11 @@ Status RoundDriver::Publish(const float* const* weights, RingDaemon ring,
   arena_->page().slot_words[next.slot].store(
       SlotWord(next.round, lockstep ? SlotState::kHeld : SlotState::kReadable),
       std::memory_order_release);
+  if (wish_.has_value()) {
+    const bool first = wish_->first_round == 0;
+    if (first) wish_->first_round = next.round;
+    commands_.PostAgree(next.round, wish_->distance, first);
+  }
   commands_.Post(CommandKind::kPublish, next.round, next.slot);
   if (ring == RingDaemon::kNow) link_->Ring();
   pending_.published = true;
@@ -135,16 +141,31 @@ Status RoundDriver::Publish(const float* const* weights, RingDaemon ring,
   return {};
 }
 
+void RoundDriver::Agree(double distance) {
+  if (!wish_.has_value()) wish_ = Wish{};
+  wish_->distance = distance;
+}
+
+// The page may still hold the end of the agreement before.
+bool RoundDriver::HasAgreed() const {
+  const uint64_t end = arena_->page().agreed_at.load(std::memory_order_acquire);
+  return wish_->first_round != 0 && end >= wish_->first_round && newest_round_ >= end;
+}
+
 Wake RoundDriver::AwaitCollected(uint64_t round, weightmesh_round* result) {
   control_page::ControlPage& page = arena_->page();
   const Clock::time_point begun = Clock::now();
-  const Clock::time_point deadline = After(page.collect_wait_us.load(std::memory_order_acquire));
+  // Looked up again at its end: what was posted with the collect may make it longer.
+  const auto deadline = [&] {
+    return begun + Microseconds(page.collect_wait_us.load(std::memory_order_acquire));
+  };
   Wake wake = Wake::kRung;
   bool collected = page.collected_round.load(std::memory_order_acquire) >= round;
   while (!collected && wake == Wake::kRung) {
-    wake = link_->Wait(deadline);
+    wake = link_->Wait(deadline());
     collected = page.collected_round.load(std::memory_order_acquire) >= round;
-    if (!collected && wake == Wake::kRung && Clock::now() >= deadline) wake = Wake::kTimeout;
+    if (collected || wake == Wake::kGone) break;
+    wake = Clock::now() >= deadline() ? Wake::kTimeout : Wake::kRung;
   }
   result->wait_seconds += SecondsSince(begun);
   if (wake == Wake::kGone) return wake;

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "client/include/weightmesh/weightmesh.h"
@@ -52,10 +54,19 @@ class RoundDriver {
   // ALONE: the daemon is gone. REQUIRES: HasPendingRound().
   Status Mix(float* const* weights, weightmesh_round* result);
 
+  // Rounds are exchanged without training from now on, until all replicas agree within `distance`;
+  // infinity: this one gives up, and stops when the others can know. The first call begins it.
+  void Agree(double distance);
+  // Whether this replica may stop: all have agreed, or it has given up.
+  bool HasAgreed() const;
+  void EndAgreement() { wish_.reset(); }
+
   // Wakes the daemon for what was posted without a ring: before the end.
   void RingForLast() { link_->Ring(); }
 
   bool is_gone() const { return gone_; }
+  // What the others wanted a replica that joins to be given, after CatchUp.
+  const std::string& blob() const { return blob_; }
   // CatchUp has put the others' weights in the place of the own ones.
   bool filled_in() const { return filled_in_; }
   uint64_t newest_published() const { return newest_published_; }
@@ -67,6 +78,11 @@ class RoundDriver {
     bool published = false;
     uint32_t slot = 0;
     Clock::time_point begun;
+  };
+
+  struct Wish {
+    double distance = 0;
+    uint64_t first_round = 0;  // published for it
   };
 
   Status Gone();
@@ -93,10 +109,12 @@ class RoundDriver {
   CommandRing commands_;
   std::vector<SegmentMix> mixes_;  // of the round being mixed, one for each segment
   Pending pending_;
-  uint64_t newest_round_;  // published or skipped
+  std::optional<Wish> wish_;  // for agreement
+  uint64_t newest_round_;     // published or skipped
   uint64_t newest_published_ = 0;
   bool gone_ = false;
   bool filled_in_ = false;
+  std::string blob_;
 };
 
 }  // namespace weightmesh::client

@@ -82,6 +82,8 @@ Status RoundDriver::CatchUp(float* const* weights, Clock::time_point deadline,
     }
     if (oldest == 0 && link_->Wait(Clock::now() + kLook) == Wake::kGone) return Gone();
   }
+  // Before anybody counts on this replica: the daemon may have to ask several others.
+  if (!AskForBlob(&link_->channel(), &blob_).ok()) return Gone();
   // Told first: the round is some way off, and there is time until then.
   commands_.Post(CommandKind::kCaughtUp, name);
   link_->Ring();

@@ -13,6 +13,7 @@
 
 namespace client = weightmesh::client;
 
+static_assert(WEIGHTMESH_BLOB_BYTES_MAX == weightmesh::attach::kBlobBytesMax);
 static_assert(WEIGHTMESH_OUTCOME_COUNT == weightmesh::kOutcomeCount);
 static_assert(WEIGHTMESH_CORRUPT == static_cast<int>(weightmesh::Outcome::kCorrupt));
 static_assert(WEIGHTMESH_CANCELLED == static_cast<int>(weightmesh::Outcome::kCancelled));
@@ -138,6 +139,19 @@ weightmesh_status weightmesh_mix(weightmesh_handle* handle, float* const* weight
   });
 }
 
+weightmesh_status weightmesh_set_blob(weightmesh_handle* handle, const void* blob, size_t bytes) {
+  return Guarded(handle,
+                 [&](client::Attachment& attachment) { return attachment.SetBlob(blob, bytes); });
+}
+
+weightmesh_status weightmesh_consensus(weightmesh_handle* handle, float* const* weights,
+                                       size_t tensor_count, double epsilon, uint64_t timeout_ms,
+                                       weightmesh_agreement* result) {
+  return Guarded(handle, [&](client::Attachment& attachment) {
+    return attachment.Consensus(weights, tensor_count, epsilon, timeout_ms, result);
+  });
+}
+
 weightmesh_status weightmesh_report(weightmesh_handle* handle, const char* name, double value) {
   return Guarded(handle,
                  [&](client::Attachment& attachment) { return attachment.Report(name, value); });
@@ -184,6 +198,8 @@ const char* weightmesh_status_name(weightmesh_status status) {
       return "RESOURCES";
     case WEIGHTMESH_DRAINED:
       return "DRAINED";
+    case WEIGHTMESH_NO_CONSENSUS:
+      return "NO_CONSENSUS";
   }
   return "UNKNOWN";
 }

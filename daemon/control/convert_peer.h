@@ -55,5 +55,8 @@ absl::StatusOr<LinkOffer> FromProto(const v1::ConnectReply& proto);
 absl::StatusOr<SchemaQuery> FromProto(const v1::SchemaRequest& proto);
 // The data types are checked; whether the parts make a schema is for daemon/mem/schema.h to say.
 absl::StatusOr<SchemaPart> FromProto(const v1::SchemaPart& proto);
+// The run that is asked for.
+absl::StatusOr<std::string> RunIdFromProto(const v1::BlobRequest& proto);
+absl::StatusOr<std::string> BlobFromProto(const v1::BlobReply& proto);
 
 }  // namespace weightmesh

@@ -1,5 +1,6 @@
 // Messages between daemons: protobuf to the core's form, every field checked.
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
@@ -268,6 +269,12 @@ absl::StatusOr<ReplicaInfo> FromProto(const v1::ReplicaInfo& proto, absl::string
   status.Update(CheckRound("mixed_round", proto.mixed_round(), kRoundMax));
   status.Update(CheckRound("active_from", proto.active_from(), kRoundMax));
   status.Update(CheckRound("left_at", proto.left_at(), kRoundMax));
+  status.Update(CheckRound("content_at", proto.content_at(), kRoundMax));
+  status.Update(CheckRound("stops_after", proto.stops_after(), kRoundMax));
+  const double distance = proto.consensus_distance();
+  if (!std::isfinite(distance) || distance < 0) {
+    status.Update(Wrong("consensus_distance is ", distance, "; it must be finite, and at least 0"));
+  }
   if (!status.ok()) return status;
   if (*id != MakeReplicaId(run_id, proto.name())) {
     return Wrong("replica_id ", id->ToString(), " is not that of \"", proto.name(), "\" in run \"",
@@ -281,6 +288,9 @@ absl::StatusOr<ReplicaInfo> FromProto(const v1::ReplicaInfo& proto, absl::string
   replica.life = proto.life();
   replica.active_from = Round{proto.active_from()};
   replica.left_at = Round{proto.left_at()};
+  replica.content_at = Round{proto.content_at()};
+  replica.stops_after = Round{proto.stops_after()};
+  replica.consensus_distance = distance;
   return replica;
 }
 
@@ -403,6 +413,22 @@ absl::StatusOr<SchemaPart> FromProto(const v1::SchemaPart& proto) {
   part.tensors_count = proto.tensors_count();
   part.bounds_count = proto.bounds_count();
   return part;
+}
+
+absl::StatusOr<std::string> RunIdFromProto(const v1::BlobRequest& proto) {
+  absl::StatusOr<NodeInfo> self = FromProto(proto.self());
+  if (!self.ok()) return Within(self.status(), "BlobRequest.self");
+  absl::Status status = CheckText("run_id", proto.run_id(), kRunIdInSyncBytesMax);
+  if (!status.ok()) return Within(status, "BlobRequest");
+  return proto.run_id();
+}
+
+absl::StatusOr<std::string> BlobFromProto(const v1::BlobReply& proto) {
+  if (proto.blob().size() > attach::kBlobBytesMax) {
+    return Wrong("BlobReply.blob has ", proto.blob().size(), " bytes; at most ",
+                 attach::kBlobBytesMax);
+  }
+  return proto.blob();
 }
 
 }  // namespace weightmesh

@@ -85,6 +85,9 @@ v1::ReplicaInfo ToProto(const ReplicaInfo& replica) {
   proto.set_life(replica.life);
   proto.set_active_from(Value(replica.active_from));
   proto.set_left_at(Value(replica.left_at));
+  proto.set_content_at(Value(replica.content_at));
+  proto.set_stops_after(Value(replica.stops_after));
+  proto.set_consensus_distance(replica.consensus_distance);
   return proto;
 }
 

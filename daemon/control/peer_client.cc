@@ -232,4 +232,18 @@ void PeerClient::GetSchema(absl::string_view address, const SchemaQuery& query,
       [](const v1::SchemaPart& answer) { return FromProto(answer); }, std::move(done));
 }
 
+void PeerClient::GetBlob(absl::string_view address, const NodeInfo& self, const std::string& run_id,
+                         absl::Duration timeout, Done<std::string> done) {
+  v1::BlobRequest request;
+  request.set_protocol_version(kPeerProtocolVersion);
+  *request.mutable_self() = ToProto(self);
+  request.set_run_id(run_id);
+  impl_->Make<std::string, v1::BlobRequest, v1::BlobReply>(
+      "GetBlob", address, std::move(request), timeout,
+      [](Stub* stub, auto* call, auto ended) {
+        stub->async()->GetBlob(&call->context, &call->request, &call->response, std::move(ended));
+      },
+      [](const v1::BlobReply& answer) { return BlobFromProto(answer); }, std::move(done));
+}
+
 }  // namespace weightmesh

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -51,6 +52,11 @@ class PeerClient {
   // NotFound: that daemon has no such schema; Unimplemented: it is of an older release.
   void GetSchema(absl::string_view address, const SchemaQuery& query, absl::Duration timeout,
                  Done<SchemaPart> done);
+
+  // What a trainer of the run there wants who joins to be given, at most attach::kBlobBytesMax.
+  // NotFound: none has given any; Unimplemented: that daemon is of an older release.
+  void GetBlob(absl::string_view address, const NodeInfo& self, const std::string& run_id,
+               absl::Duration timeout, Done<std::string> done);
 
   // Nobody will be asked at `address` for a while: closes what is kept open to it, once the calls
   // under way have ended.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "daemon/control/indirect_probe.h"
@@ -37,6 +38,8 @@ class PeerHandler {
   virtual void OnConnect(LinkOffer offer, Done<LinkOffer> done) = 0;
   // Answered with a part of a schema. NotFound: no replica here has it.
   virtual void OnGetSchema(SchemaQuery query, Done<SchemaPart> done) = 0;
+  // Answered with the blob that a trainer of the run has given here. NotFound: none has.
+  virtual void OnGetBlob(std::string run_id, Done<std::string> done) = 0;
 };
 
 }  // namespace weightmesh

@@ -139,6 +139,24 @@ class PeerServiceImpl final : public v1::PeerService::CallbackService {
     return reply->reactor();
   }
 
+  grpc::ServerUnaryReactor* GetBlob(grpc::CallbackServerContext*, const v1::BlobRequest* request,
+                                    v1::BlobReply* response) override {
+    const auto reply = std::make_shared<UnaryReply<v1::BlobReply>>(response);
+    if (absl::Status version = CheckVersion(*request); !version.ok()) {
+      reply->Fail(version);
+    } else if (absl::StatusOr<std::string> run_id = RunIdFromProto(*request); !run_id.ok()) {
+      reply->Fail(run_id.status());
+    } else {
+      handler_->OnGetBlob(*std::move(run_id), [reply](absl::StatusOr<std::string> blob) {
+        if (!blob.ok()) return reply->Fail(blob.status());
+        v1::BlobReply answer;
+        answer.set_blob(*std::move(blob));
+        reply->Send(std::move(answer));
+      });
+    }
+    return reply->reactor();
+  }
+
  private:
   PeerHandler* const handler_;
 };

@@ -52,6 +52,8 @@ struct UpdatePage {
   absl::Duration collect_wait;
   Round active_from{};  // first round that the replica takes part in; kNoRound: not known yet
   Round leaves_at{};    // first round that it takes no part in any more; kNoRound: none
+  Round agreed_at{};    // all replicas agree, and stop after it; kNoRound: not known
+  double agreed_distance = 0;  // the consensus distance, once agreed
 };
 // One row of what a collect froze.
 struct FrozenSegment {

@@ -57,6 +57,14 @@ struct CollectRequested {
 struct CaughtUp {
   AttachId attach{};
 };
+// `round`, which the trainer publishes next, is exchanged without training, until all replicas
+// agree within `distance` (core/agreement.h).
+struct AgreementWanted {
+  AttachId attach{};
+  Round round{};
+  double distance = 0;  // of consensus, >= 0; infinity: whatever it is
+  bool first = false;   // of an agreement
+};
 // What the trainer's mix made of one delivered segment.
 struct MixedSegmentResult {
   Outcome outcome =
@@ -193,12 +201,13 @@ struct DrainRequested {
 // NodeCore::next_deadline() has come.
 struct TimerFired {};
 
-using Event = std::variant<AttachRequested, TrainerGone, LeaveRequested, Published, PublishSkipped,
-                           CollectRequested, CaughtUp, Mixed, PullRequested, PullCancelled,
-                           PullAnswered, PullEnded, SendEnded, LinkDown, FramesRefused,
-                           SyncReceived, SyncAnswered, SyncFailed, SyncRefused, ProbeAnswered,
-                           ProbeFailed, GossipReceived, IndirectProbeReceived, GossipAnswered,
-                           GossipFailed, IndirectProbeAnswered, IndirectProbeFailed, LinkOffered,
-                           LinkDoubted, LinkReady, LinkFailed, DrainRequested, TimerFired>;
+using Event =
+    std::variant<AttachRequested, TrainerGone, LeaveRequested, Published, PublishSkipped,
+                 CollectRequested, CaughtUp, AgreementWanted, Mixed, PullRequested, PullCancelled,
+                 PullAnswered, PullEnded, SendEnded, LinkDown, FramesRefused, SyncReceived,
+                 SyncAnswered, SyncFailed, SyncRefused, ProbeAnswered, ProbeFailed, GossipReceived,
+                 IndirectProbeReceived, GossipAnswered, GossipFailed, IndirectProbeAnswered,
+                 IndirectProbeFailed, LinkOffered, LinkDoubted, LinkReady, LinkFailed,
+                 DrainRequested, TimerFired>;
 
 }  // namespace weightmesh

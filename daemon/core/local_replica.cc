@@ -24,7 +24,8 @@ LocalReplica::LocalReplica(AttachId attach, ReplicaId replica, Run* run, StepCon
       context_(context),
       segment_bytes_(std::move(segment_bytes)),
       start_deadline_(start_deadline),
-      source_(attach, run, context, &statistics_, segment_bytes_, sends_per_peer_max) {
+      source_(attach, run, context, &statistics_, segment_bytes_, sends_per_peer_max),
+      agreement_(replica, run) {
   page_.attach = attach;
 }
 
@@ -100,12 +101,14 @@ void LocalReplica::Publish(Round round, SlotId slot) {
     statistics_.round_time_us.Add(absl::ToInt64Microseconds(now - last_publish_));
   }
   last_publish_ = now;
-  run_->Observe(context_->now(), round);
+  agreement_.Publish(now, round);
+  run_->Observe(now, round);
   const std::shared_ptr<const RoundView> view = run_->ViewOf(round);
   FindPartners(*view, round);
   const DerivedTimes times = Times();
   source_.Publish(round, slot, view, partners_, times);
   sink_->Begin(round, view, partners_, times);
+  if (agreement_.Covers(round)) sink_->AwaitAll();
   UpdateTrainer();
 }
 
@@ -124,8 +127,16 @@ void LocalReplica::Collect(Round round) {
   HandOver();
 }
 
-void LocalReplica::Mixed(Round round, absl::Span<const MixedSegmentResult> results) {
-  if (sink_ != nullptr) sink_->Mixed(round, results);
+void LocalReplica::WantAgreement(Round round, double distance, bool first) {
+  if (!Accepts(round)) return;
+  agreement_.Want(round, distance, first);
+  UpdateTrainer();
+}
+
+bool LocalReplica::Mixed(Round round, absl::Span<const MixedSegmentResult> results) {
+  if (sink_ == nullptr) return false;
+  const std::optional<double> distance = sink_->Mixed(round, results);
+  return IsLive(state_) && agreement_.Mixed(round, distance);
 }
 
 void LocalReplica::Answered(SegmentId segment, uint32_t buffer, const PullAnswer& answer) {
@@ -154,24 +165,37 @@ void LocalReplica::UpdateTrainer() {
   if (active_from > Next(own)) own = Round{Value(active_from) - 1};
   const bool lockstep = run_->config().mode == Mode::kLockstep;
   const bool couple = !lockstep || sink_->left_behind() || joining;
+  const bool waits = lockstep || joining || agreement_.is_wanted();
   const DerivedTimes times = Times();
   UpdatePage page = page_;
   page.next_round = couple ? std::max(Next(own), run_->newest_round()) : Next(own);
   page.newest_round = run_->newest_round();
   page.view_replicas = run_->view().size();
   page.publish_wait = times.publish_wait;
-  page.collect_wait =
-      kCollectSlack + (lockstep || joining ? times.round_deadline : times.overlap_grace);
+  page.collect_wait = kCollectSlack + (waits ? times.round_deadline : times.overlap_grace);
   page.active_from = joining ? kNoRound : std::max(active_from, Next(run_->founding().start_round));
   // Whoever was not waited for has no round any more, whatever was announced.
   page.leaves_at = IsLive(state_) ? run_->Find(replica_)->info.left_at : Round{1};
+  if (IsLive(state_)) TellAgreement(&page);
   const auto words = [](const UpdatePage& p) {
     return std::tuple(p.next_round, p.newest_round, p.view_replicas, p.publish_wait, p.collect_wait,
-                      p.active_from, p.leaves_at);
+                      p.active_from, p.leaves_at, p.agreed_at, p.agreed_distance);
   };
   if (words(page) == words(page_)) return;
   page_ = page;
   context_->Emit(page);
+}
+
+void LocalReplica::TellAgreement(UpdatePage* page) const {
+  const std::optional<Agreement::End> end = agreement_.end();
+  page->agreed_at = end.has_value() ? end->round : kNoRound;
+  page->agreed_distance = end.has_value() ? end->distance : 0;
+  if (page->agreed_at == page_.agreed_at || !end.has_value()) return;
+  context_->Emit(
+      Log{LogLevel::kInfo,
+          absl::StrCat("replica ", run_->Find(replica_)->info.name, " of run ", run_->run_id(),
+                       " stops exchanging after round ", Value(end->round),
+                       ": the consensus distance is ", end->distance)});
 }
 
 void LocalReplica::NewestRoundChanged() {

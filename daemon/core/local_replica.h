@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "daemon/core/agreement.h"
 #include "daemon/core/events.h"
 #include "daemon/core/replica_sink.h"
 #include "daemon/core/replica_source.h"
@@ -43,7 +44,11 @@ class LocalReplica {
   void Publish(Round round, SlotId slot);
   void SkipPublish(Round round);
   void Collect(Round round);
-  void Mixed(Round round, absl::Span<const MixedSegmentResult> results);
+  // `round`, published next, is exchanged without training, to agree within `distance`
+  // (Agreement::Want).
+  void WantAgreement(Round round, double distance, bool first);
+  // True when all others must hear now that the replica is content.
+  bool Mixed(Round round, absl::Span<const MixedSegmentResult> results);
   // Lingers until nobody reads or is owed a snapshot, at most round_deadline; then FinishLeave.
   void Leave();
   // Announces the first round that it takes no part in any more. Its trainer goes on until then,
@@ -83,6 +88,7 @@ class LocalReplica {
   void CatchUp(Round round);
   void FindPartners(const RoundView& view, Round round);
   void UpdateTrainer();
+  void TellAgreement(UpdatePage* page) const;
   void HandOver();
   void SetState(ReplicaState state);
   void FinishLeaveWhenIdle();
@@ -104,6 +110,7 @@ class LocalReplica {
   ReplicaSource source_;
   std::unique_ptr<ReplicaSink> sink_;  // from the start on
   std::vector<Partners> partners_;
+  Agreement agreement_;
   Round caught_up_{};  // joining: names the last collect
   RoundClock round_clock_;
   absl::Time last_publish_ = absl::InfinitePast();

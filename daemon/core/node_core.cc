@@ -229,9 +229,15 @@ void NodeCore::Impl::On(const CollectRequested& event) {
   if (local != nullptr && local->started()) local->Collect(event.round);
 }
 
+void NodeCore::Impl::On(const AgreementWanted& event) {
+  LocalReplica* local = FindLocal(event.attach);
+  if (local == nullptr || !local->started()) return;
+  local->WantAgreement(event.round, event.distance, event.first);
+}
+
 void NodeCore::Impl::On(const Mixed& event) {
   LocalReplica* local = FindLocal(event.attach);
-  if (local != nullptr) local->Mixed(event.round, event.segments);
+  if (local != nullptr && local->Mixed(event.round, event.segments)) membership_.SyncSoon(now_);
 }
 
 // --- data plane ---

@@ -80,6 +80,7 @@ class NodeCore::Impl final : public StepContext {
   void On(const PublishSkipped& event);
   void On(const CollectRequested& event);
   void On(const CaughtUp& event);  // node_joining.cc
+  void On(const AgreementWanted& event);
   void On(const Mixed& event);
   void On(const PullRequested& event);
   void On(const PullCancelled& event);

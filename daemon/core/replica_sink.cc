@@ -57,6 +57,7 @@ void ReplicaSink::Open(Round round, std::shared_ptr<const RoundView> view,
   frozen_ = false;
   collect_wanted_ = false;
   left_behind_ = false;
+  hasty_ = run_->config().mode != Mode::kLockstep && !catching_up_;
   pending_ = 0;
   const bool alone = view_->size() < (catching_up_ ? 1 : 2);
   for (uint32_t segment = 0; segment < pulls_.size(); ++segment) {
@@ -266,7 +267,7 @@ void ReplicaSink::Collect(Round round) {
   if (round != round_ || frozen_ || collect_wanted_) return;
   collect_wanted_ = true;
   collect_deadline_ = begun_at_ + times_.round_deadline;
-  if (IsHasty()) {
+  if (hasty_) {
     collect_deadline_ = std::min(collect_deadline_, context_->now() + times_.overlap_grace);
   }
   WakeBy(collect_deadline_);
@@ -276,7 +277,7 @@ void ReplicaSink::Collect(Round round) {
 // Lockstep waits for every pull; the other modes only for those under way.
 void ReplicaSink::MaybeFreeze() {
   if (!collect_wanted_ || frozen_) return;
-  if (pending_ > 0 && IsHasty()) {
+  if (pending_ > 0 && hasty_) {
     const bool under_way = std::any_of(pulls_.begin(), pulls_.end(),
                                        [this](const SegmentPull& p) { return IsUnderWay(p); });
     if (!under_way) {
@@ -317,8 +318,11 @@ std::optional<Deliver> ReplicaSink::TakeDelivery() {
   return Deliver{attach_, round_, frozen_segments_};
 }
 
-void ReplicaSink::Mixed(Round round, absl::Span<const MixedSegmentResult> results) {
-  if (round != round_ || !frozen_ || !unmixed_ || results.size() != pulls_.size()) return;
+std::optional<double> ReplicaSink::Mixed(Round round,
+                                         absl::Span<const MixedSegmentResult> results) {
+  if (round != round_ || !frozen_ || !unmixed_ || results.size() != pulls_.size()) {
+    return std::nullopt;
+  }
   unmixed_ = false;
   mixed_round_ = round;
   double difference_squared = 0;
@@ -343,13 +347,14 @@ void ReplicaSink::Mixed(Round round, absl::Span<const MixedSegmentResult> result
     buffers_[segment][pull.buffer].state = BufferState::kFree;
     pull.state = PullState::kNone;
   }
-  if (bytes_mixed > 0) {
-    // paper.md: the free estimate (n-1)/(2n)·|x_i - x_source|², scaled up to the whole model where
-    // segments are missing.
-    const double n = view_->size();
-    statistics_->consensus_distance =
-        (n - 1) / (2 * n) * difference_squared * (static_cast<double>(bytes_all) / bytes_mixed);
-  }
+  if (bytes_mixed == 0) return std::nullopt;
+  // paper.md: the free estimate (n-1)/(2n)·|x_i - x_source|², scaled up to the whole model where
+  // segments are missing.
+  const double n = view_->size();
+  statistics_->consensus_distance =
+      (n - 1) / (2 * n) * difference_squared * (static_cast<double>(bytes_all) / bytes_mixed);
+  if (bytes_mixed < bytes_all / 2) return std::nullopt;
+  return statistics_->consensus_distance;
 }
 
 void ReplicaSink::Cancel() {

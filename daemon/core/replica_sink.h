@@ -38,11 +38,14 @@ class ReplicaSink {
                absl::Span<const Partners> partners, const DerivedTimes& times);
   // Gives up the former round like Begin, and pulls nothing.
   void Skip(Round round);
+  // After Begin: a collect of this round waits for every pull, in any mode.
+  void AwaitAll() { hasty_ = false; }
   // The trainer wants `round`: a delivery is ready now, or when the last pull or the deadline
   // comes.
   void Collect(Round round);
-  // The trainer has mixed `round`.
-  void Mixed(Round round, absl::Span<const MixedSegmentResult> results);
+  // The trainer has mixed `round`. Returns its estimate of the consensus distance, if half of the
+  // model at least was mixed.
+  std::optional<double> Mixed(Round round, absl::Span<const MixedSegmentResult> results);
 
   // From the transport, for the request of `segment` into `buffer`.
   void Answered(SegmentId segment, uint32_t buffer, const PullAnswer& answer);
@@ -114,8 +117,6 @@ class ReplicaSink {
 
   void Open(Round round, std::shared_ptr<const RoundView> view, absl::Span<const Partners> partners,
             const DerivedTimes& times);
-  // Whether a collect waits only for what is under way.
-  bool IsHasty() const { return run_->config().mode != Mode::kLockstep && !catching_up_; }
   void Ask(uint32_t segment);
   void Redirect(uint32_t segment, Outcome reason);
   void Fail(uint32_t segment, Outcome outcome);
@@ -141,6 +142,7 @@ class ReplicaSink {
   Round round_{};
   std::shared_ptr<const RoundView> view_;  // of round_
   bool catching_up_ = false;
+  bool hasty_ = false;  // a collect waits only for what is under way
   DerivedTimes times_;
   absl::Time begun_at_;
   std::vector<SegmentPull> pulls_;

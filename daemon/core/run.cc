@@ -171,9 +171,9 @@ bool Run::Observe(absl::Time now, Round round) {
 
 // design.md section 5: newest known + ceil(2 x dissemination time / measured round time), and one
 // more for a round that is published while this is computed.
-Round Run::AnnouncedRound() const {
-  const bool measured = round_time_ > absl::ZeroDuration();
-  const absl::Duration each = measured ? std::max(round_time_, kRoundTimeMin) : kRoundTimeAssumed;
+Round Run::AnnouncedRound(absl::Duration each) const {
+  if (each <= absl::ZeroDuration()) each = round_time_;
+  each = each > absl::ZeroDuration() ? std::max(each, kRoundTimeMin) : kRoundTimeAssumed;
   const int64_t rounds = absl::Ceil(2 * kDisseminationTime, each) / each;
   return Round{Value(newest_round_) + static_cast<uint64_t>(rounds) + 1};
 }

@@ -122,8 +122,9 @@ class Run {
   }
   // Raises the newest round; false, and no change, when `round` is implausible.
   bool Observe(absl::Time now, Round round);
-  // The first round that all others can be told of in time, for who comes or goes.
-  Round AnnouncedRound() const;
+  // The first round that all others can be told of in time, for who comes or goes. `each` is what a
+  // round takes; zero: as measured.
+  Round AnnouncedRound(absl::Duration each = absl::ZeroDuration()) const;
 
   // Time since which nobody has been live; for forgetting ended runs.
   std::optional<absl::Time> ended_at;

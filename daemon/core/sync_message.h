@@ -52,6 +52,11 @@ struct ReplicaInfo {
   // start; not known to end.
   Round active_from{};
   Round left_at{};
+  // Of a replica that exchanges without training until all agree (core/agreement.h), from when it
+  // is content: a round of which it is, and the one after which it may stop. kNoRound: it is not.
+  Round content_at{};
+  Round stops_after{};
+  double consensus_distance = 0;  // its estimate of (1/n)·Σ‖xᵢ − x̄‖² then
 };
 
 // Fields as RunState of peer.proto.

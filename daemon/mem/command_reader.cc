@@ -91,6 +91,11 @@ void CommandReader::Take(const Command& command, Sink sink) {
       return sink(CollectRequested{attach_, round});
     case CommandKind::kCaughtUp:
       return sink(CaughtUp{attach_});
+    case CommandKind::kAgree: {
+      const double distance = std::bit_cast<double>(command.distance_bits);
+      if (std::isnan(distance) || distance < 0 || command.slot > 1) break;
+      return sink(AgreementWanted{attach_, round, distance, command.slot == 1});
+    }
     case CommandKind::kMixed:
       ReadMixed(round);
       return sink(Mixed{attach_, round, results_});

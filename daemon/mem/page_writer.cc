@@ -2,6 +2,7 @@
 #include "daemon/mem/page_writer.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "daemon/core/check.h"
 
@@ -23,6 +24,9 @@ void PageWriter::Update(const UpdatePage& update) {
   page->mesh_newest_round.store(Value(update.newest_round), std::memory_order_release);
   page->active_from.store(Value(update.active_from), std::memory_order_release);
   page->leaves_at.store(Value(update.leaves_at), std::memory_order_release);
+  page->agreed_distance_bits.store(std::bit_cast<uint64_t>(update.agreed_distance),
+                                   std::memory_order_release);
+  page->agreed_at.store(Value(update.agreed_at), std::memory_order_release);
   page->next_round.store(Value(update.next_round), std::memory_order_release);
 }
 

@@ -28,6 +28,12 @@ constexpr size_t kRefusalsMax = 16;
 // How long nothing is accepted when descriptors run out; until then the kernel keeps the line.
 constexpr absl::Duration kAcceptPause = absl::Milliseconds(250);
 
+// Whether an attached trainer may send that.
+bool IsDueLater(MessageType type, uint32_t payload_bytes) {
+  if (type == MessageType::kBlob) return payload_bytes <= attach::kBlobBytesMax;
+  return (type == MessageType::kBlobRequest || type == MessageType::kLeave) && payload_bytes == 0;
+}
+
 }  // namespace
 
 AttachServer::AttachServer(AttachServerOptions options, Executor* executor, AttachHandler* handler)
@@ -144,12 +150,12 @@ void AttachServer::OnHeader(AttachId id, Connection* connection) {
     }
     connection->announced_bytes = header.payload_bytes;
     receiving_bytes_ += header.payload_bytes;
-  } else if (connection->stage != Stage::kAttached || type != MessageType::kLeave ||
-             header.payload_bytes != 0) {
-    Refuse(
-        id, connection, ReplyCode::kInvalid,
-        absl::StrCat("message ", header.type, " of ", header.payload_bytes,
-                     " bytes is not due now: a trainer sends one attach request, then one leave"));
+  } else if (connection->stage != Stage::kAttached || !IsDueLater(type, header.payload_bytes)) {
+    Refuse(id, connection, ReplyCode::kInvalid,
+           absl::StrCat("message ", header.type, " of ", header.payload_bytes,
+                        " bytes is not due now: a trainer sends one attach request, then blobs of "
+                        "at most ",
+                        attach::kBlobBytesMax, " bytes and requests for one, then one leave"));
   }
 }
 
@@ -177,12 +183,10 @@ void AttachServer::OnFault(AttachId id, Connection* connection) {
 }
 
 void AttachServer::OnMessage(AttachId id, Connection* connection) {
-  const std::string payload = connection->reader.TakePayload();
+  std::string payload = connection->reader.TakePayload();
   receiving_bytes_ -= std::exchange(connection->announced_bytes, 0);
-  if (connection->stage == Stage::kAttached) {
-    connection->stage = Stage::kLeaving;
-    return handler_->OnLeave(id);
-  }
+  if (connection->stage == Stage::kAttached)
+    return OnLaterMessage(id, connection, std::move(payload));
   attach::AttachRequest request;
   if (!attach::Decode(payload, &request)) {
     return Refuse(id, connection, ReplyCode::kInvalid,
@@ -192,6 +196,18 @@ void AttachServer::OnMessage(AttachId id, Connection* connection) {
   connection->stage = Stage::kAttached;
   connection->deadline = absl::InfiniteFuture();
   handler_->OnAttach(id, std::move(request));
+}
+
+void AttachServer::OnLaterMessage(AttachId id, Connection* connection, std::string payload) {
+  switch (static_cast<MessageType>(connection->reader.header().type)) {
+    case MessageType::kBlob:
+      return handler_->OnBlob(id, std::move(payload));
+    case MessageType::kBlobRequest:
+      return handler_->OnBlobRequest(id);
+    default:
+      connection->stage = Stage::kLeaving;
+      return handler_->OnLeave(id);
+  }
 }
 
 // --- sending ---
@@ -208,6 +224,10 @@ void AttachServer::SendReply(AttachId id, const attach::AttachReply& reply,
 }
 
 void AttachServer::SendLeaveReply(AttachId id) { Send(id, MessageType::kLeaveReply, "", {}); }
+
+void AttachServer::SendBlob(AttachId id, absl::string_view blob) {
+  Send(id, MessageType::kBlobReply, blob, {});
+}
 
 void AttachServer::Send(AttachId id, MessageType type, absl::string_view payload,
                         absl::Span<const int> descriptors) {

@@ -33,6 +33,10 @@ class AttachHandler {
   // A trainer asks to attach. `id` is new; its values are decoded, not checked. To be answered by
   // SendReply, with any number of SendProgress before.
   virtual void OnAttach(AttachId id, attach::AttachRequest request) = 0;
+  // It wants replicas that join to be given `blob`.
+  virtual void OnBlob(AttachId id, std::string blob) = 0;
+  // It wants what the others have given. To be answered by SendBlob.
+  virtual void OnBlobRequest(AttachId id) = 0;
   // It leaves in order. To be answered by SendLeaveReply. At most once for each id.
   virtual void OnLeave(AttachId id) = 0;
   // It has gone (or broke the protocol, or does not read): the id is forgotten. Exactly one for
@@ -73,6 +77,7 @@ class AttachServer {
   // duplicated before this returns. After another code the caller calls Close.
   void SendReply(AttachId id, const attach::AttachReply& reply, absl::Span<const int> descriptors);
   void SendLeaveReply(AttachId id);
+  void SendBlob(AttachId id, absl::string_view blob);
 
   // Ends the attachment from this side: no callback for `id` any more. The socket closes once what
   // was sent is read, at the latest after hello_timeout.
@@ -108,6 +113,7 @@ class AttachServer {
   void OnHeader(AttachId id, Connection* connection);
   void OnFault(AttachId id, Connection* connection);
   void OnMessage(AttachId id, Connection* connection);
+  void OnLaterMessage(AttachId id, Connection* connection, std::string payload);
 
   void Send(AttachId id, attach::MessageType type, absl::string_view payload,
             absl::Span<const int> descriptors);

@@ -38,7 +38,7 @@ void MessageReader::CheckHeader() {
   } else if (header_.payload_bytes > attach::kPayloadBytesMax) {
     fault_ = Fault::kTooLong;
   } else if (header_.reserved != 0 || type < attach::MessageType::kAttachRequest ||
-             type > attach::MessageType::kLeaveReply) {
+             type > attach::MessageType::kBlobReply) {
     fault_ = Fault::kHeader;
   }
 }

@@ -10,6 +10,7 @@
 #include "cuda/host_device.h"
 #include "daemon/control/peer_client.h"
 #include "daemon/control/server.h"
+#include "daemon/runtime/blob_fetch.h"
 #include "daemon/runtime/core_loop.h"
 #include "daemon/runtime/fault_config.h"
 #include "daemon/runtime/node_service.h"
@@ -116,6 +117,8 @@ class Node::Impl final : public ActionHandler {
   void AskForSchema(const std::string& address, SchemaQuery query, absl::Duration timeout,
                     std::function<void(absl::StatusOr<SchemaPart>)> done);
 
+  void AskForBlob(const std::string& run_id, std::function<void(std::string)> done);
+
   void Feed(const Event& event) { loop_->Feed(event); }
   // Feeds `event` on the core's thread, unless the node is stopping.
   void PostEvent(Event event) {
@@ -164,10 +167,10 @@ absl::Status Node::Impl::Start() {
     if (!group.ok()) return group.status();
     attach_options.group = *std::move(group);
   }
-  trainers_ = std::make_unique<Trainers>(attach_options, SchemaLimitsOf(config_.limits()),
-                                         ArenaLimitOf(config_.limits()), &device_, executor_.get(),
-                                         data_plane_.get(), feed,
-                                         [this](auto&&... asked) { AskForSchema(asked...); });
+  trainers_ = std::make_unique<Trainers>(
+      attach_options, SchemaLimitsOf(config_.limits()), ArenaLimitOf(config_.limits()), &device_,
+      executor_.get(), data_plane_.get(), feed, [this](auto&&... asked) { AskForSchema(asked...); },
+      [this](auto&&... asked) { AskForBlob(asked...); });
   peers_ = std::make_unique<PeerClient>(PeerClientOptions{});
   absl::StatusOr<std::unique_ptr<CoreLoop>> loop =
       CoreLoop::Create(CoreOptions(config_, self_), trainers_.get(), executor_.get(), this);
@@ -240,6 +243,19 @@ void Node::Impl::AskForSchema(const std::string& address, SchemaQuery query, abs
                     [this, done = std::move(done)](absl::StatusOr<SchemaPart> part) {
                       executor_->Post([done, part = std::move(part)] { done(part); });
                     });
+}
+
+void Node::Impl::AskForBlob(const std::string& run_id, std::function<void(std::string)> done) {
+  BlobFetchOptions options;
+  options.addresses = BlobHosts(loop_->core().Topology(Executor::Now(), run_id), run_id);
+  options.ask = [this, run_id](const std::string& address, absl::Duration timeout,
+                               std::function<void(absl::StatusOr<std::string>)> answered) {
+    peers_->GetBlob(address, self_, run_id, timeout,
+                    [this, answered = std::move(answered)](absl::StatusOr<std::string> blob) {
+                      executor_->Post([answered, blob = std::move(blob)] { answered(blob); });
+                    });
+  };
+  FetchBlob(std::move(options), std::move(done));
 }
 
 void Node::Impl::Run(const Probe& action) {

@@ -190,4 +190,8 @@ void NodeService::OnGetSchema(SchemaQuery query, Done<SchemaPart> done) {
   Ask<SchemaPart>(std::move(done), [this, query] { return trainers_->SchemaPartFor(query); });
 }
 
+void NodeService::OnGetBlob(std::string run_id, Done<std::string> done) {
+  Ask<std::string>(std::move(done), [this, run_id] { return trainers_->BlobFor(run_id); });
+}
+
 }  // namespace weightmesh

@@ -51,6 +51,7 @@ class NodeService final : public MeshSource, public PeerHandler {
   void OnProbe(NodeInfo peer, Done<NodeInfo> done) override;
   void OnConnect(LinkOffer offer, Done<LinkOffer> done) override;
   void OnGetSchema(SchemaQuery query, Done<SchemaPart> done) override;
+  void OnGetBlob(std::string run_id, Done<std::string> done) override;
 
   // The core's answers to calls that it was fed. On the core's thread.
   void Answer(const AnswerGossip& action);

@@ -28,13 +28,14 @@ constexpr size_t kComparingMax = 8;
 
 Trainers::Trainers(AttachServerOptions options, SchemaLimits limits, ArenaLimit arena_limit,
                    Device* device, Executor* executor, DataPlane* data_plane,
-                   std::function<void(const Event&)> feed, AskSchema ask_schema)
+                   std::function<void(const Event&)> feed, AskSchema ask_schema, AskBlob ask_blob)
     : limits_(limits),
       device_(device),
       executor_(executor),
       data_plane_(data_plane),
       feed_(std::move(feed)),
       ask_schema_(std::move(ask_schema)),
+      ask_blob_(std::move(ask_blob)),
       budget_(std::move(arena_limit)),
       server_(std::make_unique<AttachServer>(std::move(options), executor, this)) {}
 
@@ -69,7 +70,7 @@ void Trainers::OnAttach(AttachId id, attach::AttachRequest request) {
   if (absl::Status made = MakePort(id, ToArenaSpec(request, *schema)); !made.ok()) {
     return Refuse(id, ReplyCodeOf(made), std::string(made.message()));
   }
-  models_[id] = Model{std::move(request.run_id), *std::move(schema)};
+  models_[id] = Model{std::move(request.run_id), *std::move(schema), ""};
   feed_(*event);
 }
 
@@ -100,6 +101,28 @@ absl::Status Trainers::MakePort(AttachId id, const ArenaSpec& spec) {
   }
   ports_[id] = *std::move(port);
   return absl::OkStatus();
+}
+
+void Trainers::OnBlob(AttachId id, std::string blob) {
+  const auto model = models_.find(id);
+  if (model != models_.end()) model->second.blob = std::move(blob);
+}
+
+absl::StatusOr<std::string> Trainers::BlobFor(const std::string& run_id) const {
+  for (const auto& [id, model] : models_) {
+    if (model.run_id == run_id && !model.blob.empty()) return model.blob;
+  }
+  return absl::NotFoundError(absl::StrCat("no trainer of run '", run_id, "' here has given one"));
+}
+
+void Trainers::OnBlobRequest(AttachId id) {
+  const auto model = models_.find(id);
+  if (model == models_.end()) return;
+  const auto answer = [this, id](const std::string& blob) {
+    if (server_ != nullptr) server_->SendBlob(id, blob);
+  };
+  const absl::StatusOr<std::string> here = BlobFor(model->second.run_id);
+  here.ok() ? answer(*here) : ask_blob_(model->second.run_id, answer);
 }
 
 // What the trainer posted last, it posted before it said that it leaves.

@@ -26,10 +26,14 @@ namespace weightmesh {
 
 class Trainers final : public AttachHandler, public SlotKeeper {
  public:
-  // Pointers must outlive this. `feed` takes events for the core; `ask_schema` asks other daemons.
+  // What the trainers of a run at other daemons have given; `done` is called once.
+  using AskBlob = std::function<void(const std::string& run_id, std::function<void(std::string)>)>;
+
+  // Pointers must outlive this. `feed` takes events for the core; `ask_schema` and `ask_blob` ask
+  // other daemons.
   Trainers(AttachServerOptions options, SchemaLimits limits, ArenaLimit arena_limit, Device* device,
            Executor* executor, DataPlane* data_plane, std::function<void(const Event&)> feed,
-           AskSchema ask_schema);
+           AskSchema ask_schema, AskBlob ask_blob);
   ~Trainers() override;
 
   // Begins to listen; errors as AttachServer::Start.
@@ -55,8 +59,13 @@ class Trainers final : public AttachHandler, public SlotKeeper {
   // A part of the schema of that digest. NotFound: no attached trainer has it.
   absl::StatusOr<SchemaPart> SchemaPartFor(const SchemaQuery& query) const;
 
+  // What an attached trainer of the run has given for who joins. NotFound: none has.
+  absl::StatusOr<std::string> BlobFor(const std::string& run_id) const;
+
   // AttachHandler.
   void OnAttach(AttachId id, attach::AttachRequest request) override;
+  void OnBlob(AttachId id, std::string blob) override;
+  void OnBlobRequest(AttachId id) override;
   void OnLeave(AttachId id) override;
   void OnClosed(AttachId id, absl::string_view reason) override;
   void OnRefused(absl::string_view reason) override;
@@ -81,11 +90,13 @@ class Trainers final : public AttachHandler, public SlotKeeper {
   DataPlane* const data_plane_;
   const std::function<void(const Event&)> feed_;
   const AskSchema ask_schema_;
+  const AskBlob ask_blob_;
   ArenaBudget budget_;
   std::unique_ptr<AttachServer> server_;
   struct Model {
     std::string run_id;
     Schema schema;
+    std::string blob;  // for who joins
   };
   std::map<AttachId, Model> models_;        // of all attached
   std::map<AttachId, ReplicaId> admitted_;  // and not started yet

@@ -244,21 +244,21 @@ TEST_F(AttachTest, StartTimeoutAndAStoppingDaemonHaveTheirOwnStatus) {
 TEST_F(AttachTest, AnotherVersionIsRefusedNamingBoth) {
   EXPECT_EQ(AttachRefused(ReplyCode::kVersion, "this daemon speaks version 7"), WEIGHTMESH_REFUSED);
   EXPECT_HAS(message(), "version 7");
-  EXPECT_HAS(message(), "version 2");
+  EXPECT_HAS(message(), "version 3");
   Detach();
   daemon_.on_request = [this](const attach::AttachRequest&) {
     daemon_.Send(MessageType::kAttachReply, "of a later shape", 8);
   };
   EXPECT_EQ(Attach(), WEIGHTMESH_REFUSED);
   EXPECT_HAS(message(), "version 8");
-  EXPECT_HAS(message(), "version 2");
+  EXPECT_HAS(message(), "version 3");
 }
 
 TEST_F(AttachTest, RubbishIsRefused) {
   const std::string rubbish[] = {
       std::string("HTTP/1.1 400 Bad Request\r\n\r\n"),
-      std::string("WMA1\x02\0\x03\0\xff\xff\xff\xff\0\0\0\0", 16),  // 4 GiB announced
-      std::string("WMA1\x02\0\x03\0\x02\0\0\0\0\0\0\0??", 18),      // no reply inside
+      std::string("WMA1\x03\0\x03\0\xff\xff\xff\xff\0\0\0\0", 16),  // 4 GiB announced
+      std::string("WMA1\x03\0\x03\0\x02\0\0\0\0\0\0\0??", 18),      // no reply inside
       std::string("WMA1\x02\0\x05\0\0\0\0\0\0\0\0\0", 16),          // a kLeaveReply
   };
   for (const std::string& bytes : rubbish) {
@@ -270,7 +270,7 @@ TEST_F(AttachTest, RubbishIsRefused) {
 }
 
 TEST_F(AttachTest, AnEndInTheMiddleIsAlone) {
-  const std::string begun = std::string("WMA1\x02\0\x03\0\x30\0\0\0\0\0\0\0half of it", 26);
+  const std::string begun = std::string("WMA1\x03\0\x03\0\x30\0\0\0\0\0\0\0half of it", 26);
   for (const size_t bytes : {size_t{0}, size_t{5}, size_t{16}, begun.size()}) {
     daemon_.on_request = [&](const attach::AttachRequest&) {
       daemon_.SendRaw(begun.substr(0, bytes));

@@ -101,6 +101,12 @@ void FakeDaemon::Serve() {
       if (!ReadMessage(&type, &payload)) return;
       if (type == MessageType::kLeave && on_leave) {
         on_leave();
+      } else if (type == MessageType::kBlob) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        blob_ = payload;
+        changed_.notify_all();
+      } else if (type == MessageType::kBlobRequest) {
+        Send(MessageType::kBlobReply, gives_blob);
       } else if (type == MessageType::kLeave) {
         TakeCommands();
         Send(MessageType::kLeaveReply, "");
@@ -264,9 +270,16 @@ void FakeDaemon::Take(const Command& command) {
       break;
     case CommandKind::kMixed:
     case CommandKind::kCaughtUp:
+    case CommandKind::kAgree:
       break;
   }
   if (on_command) on_command(command);
+}
+
+std::string FakeDaemon::WaitForBlob(size_t bytes) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait_for(lock, std::chrono::seconds(10), [&] { return blob_.size() == bytes; });
+  return blob_;
 }
 
 bool FakeDaemon::WaitForHangUp() {

@@ -23,6 +23,7 @@ class FakeDaemon {
   std::function<void(const attach::AttachRequest&)> on_request;  // default: Accept
   std::function<void(const control_page::Command&)> on_command;  // after the daemon's own part
   std::function<void()> on_leave;                                // default: reply
+  std::string gives_blob;                                        // to who joins
   // What the daemon does by itself at kPublish: puts the slot back to READABLE.
   std::atomic<bool> frees_slots{true};
   // At kCollect: freezes the round when on_collect (which may fill the table) returns true.
@@ -62,6 +63,8 @@ class FakeDaemon {
   std::byte* slot(uint32_t slot) { return base_ + layout_.SlotOffset(slot); }
   const ArenaLayout& layout() const { return layout_; }
   const attach::AttachRequest& request() const { return request_; }
+  // The blob that the trainer has given last, once it is `bytes` long; waits for that at most 10 s.
+  std::string WaitForBlob(size_t bytes);
   // True once the newest connection has ended; waits for that at most 10 s.
   bool WaitForHangUp();
   std::vector<control_page::Command> Commands();
@@ -90,6 +93,7 @@ class FakeDaemon {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool hung_up_ = false;                         // guarded by mutex_
+  std::string blob_;                             // guarded by mutex_
   std::vector<control_page::Command> commands_;  // guarded by mutex_
   std::thread thread_;
 };

@@ -102,6 +102,19 @@ TEST_F(JoinTest, TheOthersWeightsTakeTheOwnOnesPlace) {
   EXPECT_EQ(daemon_.page().slot_words[0] >> 2, joined_.round);
 }
 
+TEST_F(JoinTest, WhatTheOthersHaveGivenComesAlong) {
+  daemon_.gives_blob = std::string("step\0seven", 10);
+  ASSERT_EQ(Join(), WEIGHTMESH_OK);
+  ASSERT_EQ(joined_.blob_bytes, 10u);
+  EXPECT_EQ(std::string(static_cast<const char*>(joined_.blob), 10), daemon_.gives_blob);
+}
+
+TEST_F(JoinTest, WhereNobodyHasGivenAnythingThereIsNoBlob) {
+  ASSERT_EQ(Join(), WEIGHTMESH_OK);
+  EXPECT_EQ(joined_.blob, nullptr);
+  EXPECT_EQ(joined_.blob_bytes, 0u);
+}
+
 TEST_F(JoinTest, AnAttachDoesNotSayThatItJoins) {
   EXPECT_EQ(weightmesh_attach(&options_, model_.described.data(), model_.Pointers().data(),
                               model_.tensors.size(), &handle_),

@@ -121,6 +121,17 @@ TEST_P(RejoinTest, OnceItsDaemonIsBackTheReplicaJoinsAgain) {
   EXPECT_EQ(weightmesh_report(handle_, "loss", 1), WEIGHTMESH_OK);
 }
 
+TEST_P(RejoinTest, ADaemonThatIsBackIsGivenTheBlobAgain) {
+  AttachAndTrain();
+  ASSERT_EQ(weightmesh_set_blob(handle_, "seven", 5), WEIGHTMESH_OK);
+  EXPECT_EQ(daemon_.WaitForBlob(5), "seven");
+  dies_ = true;
+  EXPECT_EQ(Exchange(), WEIGHTMESH_ALONE);
+  EXPECT_EQ(weightmesh_set_blob(handle_, "step eight", 10), WEIGHTMESH_ALONE);
+  ASSERT_TRUE(TrainUntilRejoined(kLimit)) << weightmesh_message(handle_);
+  EXPECT_EQ(daemon_.WaitForBlob(10), "step eight") << "the newest, also of the time without it";
+}
+
 TEST_P(RejoinTest, WhoDoesNotWantToStaysAlone) {
   options_.rejoin_timeout_ms = WEIGHTMESH_NEVER_REJOIN;
   AttachAndTrain();

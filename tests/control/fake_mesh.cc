@@ -119,4 +119,9 @@ void FakePeerHandler::OnGetSchema(SchemaQuery query, Done<SchemaPart> done) {
   done(part);
 }
 
+void FakePeerHandler::OnGetBlob(std::string run_id, Done<std::string> done) {
+  if (run_id != "run") return done(absl::NotFoundError("none has given any"));
+  done(std::string("\0step 7\xff", 8));
+}
+
 }  // namespace weightmesh::testing

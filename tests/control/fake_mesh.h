@@ -51,6 +51,8 @@ class FakePeerHandler : public PeerHandler {
   void OnConnect(LinkOffer offer, Done<LinkOffer> done) override;
   // Has the schema of digest (1, 2) only: two tensors, told one at a time.
   void OnGetSchema(SchemaQuery query, Done<SchemaPart> done) override;
+  // Of run "run".
+  void OnGetBlob(std::string run_id, Done<std::string> done) override;
 };
 
 }  // namespace weightmesh::testing

@@ -106,6 +106,22 @@ TEST(PeerClient, AsksForASchemaInParts) {
   EXPECT_EQ(ask().status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST(PeerClient, AsksForWhatWhoJoinsIsToBeGiven) {
+  testing::FakePeerHandler handler;
+  const auto server = StartServer(&handler);
+  PeerClient client({});
+  const auto ask = [&](const std::string& run_id) {
+    return testing::Await<std::string>([&](auto done) {
+      client.GetBlob(server->address(), testing::SampleNode(0), run_id, kTimeout, std::move(done));
+    });
+  };
+  const auto blob = ask("run");
+  ASSERT_TRUE(blob.ok()) << blob.status();
+  EXPECT_EQ(*blob, std::string("\0step 7\xff", 8)) << "any bytes";
+  EXPECT_EQ(ask("letters").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(ask("").status().code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST(PeerClient, ADeadPortFailsFastAndByName) {
   testing::FakePeerHandler handler;
   auto server = StartServer(&handler);

@@ -105,6 +105,9 @@ class HostileTrainer {
       Check(collect->round);
     } else if (std::holds_alternative<CaughtUp>(event)) {
       // Says nothing but whose.
+    } else if (const auto* wish = std::get_if<AgreementWanted>(&event)) {
+      Check(wish->round);
+      WEIGHTMESH_CHECK(wish->distance >= 0, "a distance below 0, or none");
     } else if (const auto* mixed = std::get_if<Mixed>(&event)) {
       Check(mixed->round);
       Check(*mixed);

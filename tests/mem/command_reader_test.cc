@@ -44,10 +44,20 @@ class CommandReaderTest : public testing::Test {
       } else if (const auto* caught_up = std::get_if<CaughtUp>(&event)) {
         EXPECT_EQ(caught_up->attach, kAttach);
         seen_.push_back("caught up");
+      } else if (const auto* wish = std::get_if<AgreementWanted>(&event)) {
+        EXPECT_EQ(wish->attach, kAttach);
+        seen_.push_back((wish->first ? "first agree " : "agree ") + std::to_string(wish->distance) +
+                        " in " + std::to_string(Value(wish->round)));
       } else {
         ADD_FAILURE() << "an event that no trainer can cause";
       }
     });
+  }
+
+  void PostAgree(uint64_t round, double distance, uint32_t first) {
+    const uint64_t posted = arena_.page().commands_posted.load();
+    arena_.Post(CommandKind::kAgree, round, first);
+    arena_.page().commands[posted % kCommandsMax].distance_bits = std::bit_cast<uint64_t>(distance);
   }
 
   // Delivers the first two of the three segments in `round`.
@@ -62,6 +72,21 @@ class CommandReaderTest : public testing::Test {
   std::vector<std::string> seen_;
   std::vector<MixedSegmentResult> results_;
 };
+
+TEST_F(CommandReaderTest, AnAgreementIsWithinADistanceThatCanBe) {
+  PostAgree(3, 0.5, 1);
+  PostAgree(4, 0, 0);
+  PostAgree(5, INFINITY, 0);
+  EXPECT_TRUE(Drain().ok());
+  EXPECT_THAT(seen_,
+              ElementsAre("first agree 0.500000 in 3", "agree 0.000000 in 4", "agree inf in 5"));
+  PostAgree(6, -0.5, 0);
+  PostAgree(6, NAN, 0);
+  PostAgree(6, 0.5, 2);
+  EXPECT_TRUE(Drain().ok());
+  EXPECT_EQ(seen_.size(), 3u);
+  EXPECT_EQ(reader_.commands_dropped(), 3u);
+}
 
 TEST_F(CommandReaderTest, GivesEachCommandOnceInOrder) {
   EXPECT_TRUE(Drain().ok());
@@ -113,7 +138,7 @@ TEST_F(CommandReaderTest, CountsForItselfWhatItTook) {
 
 TEST_F(CommandReaderTest, DropsCommandsThatMakeNoSense) {
   arena_.Post(CommandKind{0}, 1);
-  arena_.Post(CommandKind{6}, 1);
+  arena_.Post(CommandKind{7}, 1);
   arena_.Post(CommandKind{UINT32_MAX}, 1);
   arena_.Post(CommandKind::kPublish, 1, 3);  // there are slots 0 to 2
   arena_.Post(CommandKind::kPublish, 1, UINT32_MAX);

@@ -34,7 +34,7 @@ class TestArena {
                                                             .kind = static_cast<uint32_t>(kind),
                                                             .slot = slot,
                                                             .elapsed_ns = 0,
-                                                            .reserved = 0};
+                                                            .distance_bits = 0};
     page().commands_posted.store(posted + 1, std::memory_order_release);
   }
 

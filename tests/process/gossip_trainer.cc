@@ -42,6 +42,7 @@ int Train(const TrainerSettings& settings) {
       settings.join ? Replica::Join(settings.mesh, model) : Replica(settings.mesh, model);
   const bool lockstep = settings.mesh.mode == WEIGHTMESH_LOCKSTEP;
   TrainerSummary summary;
+  if (!replica.blob().empty()) summary.blob = replica.blob();
   std::ofstream trace;
   if (settings.trace) trace.open(settings.result_file + ".trace", std::ios::binary);
   bool to_mix = false;  // overlap, async: the last step's pulls
@@ -64,13 +65,19 @@ int Train(const TrainerSettings& settings) {
     to_mix = !lockstep && round.published;
     ++summary.steps;
     if (settings.trace) WriteWeights(weights, &trace);
+    replica.SetBlob("step-" + std::to_string(step));
     if (settings.paced && write(STDOUT_FILENO, "s", 1) != 1) break;
     if (replica.drained()) {
       summary.drained = true;
       break;
     }
   }
-  if (to_mix) summary.Add(replica.Mix(model));
+  if (settings.consensus >= 0 && !summary.drained) {
+    summary.agreement = replica.Consensus(model, settings.consensus, settings.consensus_timeout_ms);
+  } else if (to_mix) {
+    summary.Add(replica.Mix(model));
+  }
+  summary.late = replica.Stats().pulls[WEIGHTMESH_LATE];
   replica.Leave();
   std::ofstream file(settings.result_file + ".weights", std::ios::binary);
   WriteWeights(weights, &file);
@@ -142,6 +149,8 @@ int main(int argc, char** argv) {
   app.add_flag("--paced", settings.paced);
   app.add_flag("--trace", settings.trace);
   app.add_flag("--marked", settings.marked);
+  app.add_option("--consensus", settings.consensus);
+  app.add_option("--consensus-timeout-ms", settings.consensus_timeout_ms);
   CLI11_PARSE(app, argc, argv);
   settings.mesh.allow_different_init = settings.own_start || settings.marked;
   try {

@@ -30,6 +30,8 @@ struct TrainerSettings {
   bool paced = false;
   bool trace = false;  // the weights after every step go to <result_file>.trace
   bool marked = false;
+  double consensus = -1;  // at the end all agree within this; below 0: they do not
+  uint64_t consensus_timeout_ms = 60000;
 };
 
 struct TrainerSummary {
@@ -40,6 +42,9 @@ struct TrainerSummary {
   double wait_seconds_max = 0;
   std::array<uint64_t, WEIGHTMESH_OUTCOME_COUNT> pulls = {};
   bool drained = false;
+  Agreement agreement;
+  uint64_t late = 0;       // pulls since the attach, the agreement's included
+  std::string blob = "-";  // that came with a join, without spaces
 
   void Add(const RoundResult& round) {
     alone += round.alone;
@@ -53,7 +58,9 @@ struct TrainerSummary {
     std::ofstream file(path);
     file << steps << " " << alone << " " << skipped << " " << due << " " << wait_seconds_max;
     for (uint64_t count : pulls) file << " " << count;
-    file << " " << drained << "\n";
+    file << " " << drained << " " << agreement.agreed << " " << agreement.rounds << " "
+         << agreement.last_round << " " << agreement.consensus_distance << " " << late << " "
+         << blob << "\n";
   }
 };
 

@@ -100,6 +100,10 @@ std::vector<std::string> GossipRun::Arguments(int k) const {
   if (options_.own_start) arguments.push_back("--own-start");
   if (options_.trace) arguments.push_back("--trace");
   if (options_.marked) arguments.push_back("--marked");
+  if (options_.consensus >= 0) {
+    arguments.push_back("--consensus=" + std::to_string(options_.consensus));
+    arguments.push_back(flag("consensus-timeout-ms", options_.consensus_timeout_ms));
+  }
   return arguments;
 }
 
@@ -131,7 +135,8 @@ TrainerResult GossipRun::Result(int k, absl::Duration limit) {
   std::ifstream file(ResultFile(k));
   file >> result.steps >> result.alone >> result.skipped >> result.due >> result.wait_seconds_max;
   for (uint64_t& count : result.pulls) file >> count;
-  file >> result.drained;
+  file >> result.drained >> result.agreed >> result.agreement_rounds >> result.last_round >>
+      result.consensus_distance >> result.late >> result.blob;
   result.weights = ReadRows<float>(ResultFile(k) + ".weights");
   if (result.weights.size() != options_.parameters) result.weights.clear();
   return result;

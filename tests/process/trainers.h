@@ -40,6 +40,8 @@ struct GossipOptions {
   uint64_t poison_step = 0;  // ... in this step
   bool trace = false;        // keep the weights after every step
   bool marked = false;       // TrainMarked instead
+  double consensus = -1;     // at the end all agree within this; below 0: they do not
+  uint64_t consensus_timeout_ms = 60'000;
 };
 
 struct TrainerResult {
@@ -51,6 +53,12 @@ struct TrainerResult {
   double wait_seconds_max = 0;
   std::array<uint64_t, kOutcomeCount> pulls{};
   bool drained = false;  // it ended because its daemon drains
+  bool agreed = false;   // the next: of the agreement at the end
+  uint64_t agreement_rounds = 0;
+  uint64_t last_round = 0;
+  double consensus_distance = 0;
+  uint64_t late = 0;  // pulls since the attach, the agreement's included
+  std::string blob;   // that came with a join; "-": none
   std::vector<float> weights;
 
   uint64_t Pulls(Outcome outcome) const { return pulls[static_cast<size_t>(outcome)]; }

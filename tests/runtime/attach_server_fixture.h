@@ -28,6 +28,8 @@ class RecordingHandler : public AttachHandler {
   void OnAttach(AttachId id, attach::AttachRequest request) override {
     Note("attach " + request.replica_name, id);
   }
+  void OnBlob(AttachId id, std::string blob) override { Note("blob " + blob, id); }
+  void OnBlobRequest(AttachId id) override { Note("blob request", id); }
   void OnLeave(AttachId id) override { Note("leave", id); }
   void OnClosed(AttachId id, absl::string_view reason) override {
     Note("closed: " + std::string(reason), id);

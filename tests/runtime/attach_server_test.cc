@@ -120,7 +120,7 @@ TEST_F(AttachServerTest, NamesBothVersionsAndTheCure) {
   ASSERT_TRUE(trainer.SendBytes(TestTrainer::Frame(MessageType::kAttachRequest, "whatever", 7)));
   const attach::AttachReply reply = trainer.ReceiveReply();
   EXPECT_EQ(reply.code, ReplyCode::kVersion);
-  EXPECT_THAT(reply.message, AllOf(HasSubstr("version 2"), HasSubstr("version 7"),
+  EXPECT_THAT(reply.message, AllOf(HasSubstr("version 3"), HasSubstr("version 7"),
                                    HasSubstr("libweightmesh of the daemon's release")));
   EXPECT_FALSE(trainer.Receive().has_value());
   EXPECT_THAT(handler_.Next(), HasSubstr("version 7"));
@@ -136,6 +136,30 @@ TEST_F(AttachServerTest, ClosesOnRubbish) {
   ASSERT_TRUE(trainer.SendBytes("GET / HTTP/1.1\r\n\r\n"));
   EXPECT_FALSE(trainer.Receive().has_value());
   EXPECT_THAT(handler_.Next(), HasSubstr("does not speak"));
+}
+
+TEST_F(AttachServerTest, TakesAndBringsBlobs) {
+  Start();
+  TestTrainer trainer(path_);
+  const AttachId id = Attach(&trainer);
+  ASSERT_TRUE(trainer.Send(MessageType::kBlob, "step 7"));
+  ASSERT_TRUE(trainer.Send(MessageType::kBlob, std::string(attach::kBlobBytesMax, 'x')));
+  ASSERT_TRUE(trainer.Send(MessageType::kBlob, ""));
+  ASSERT_TRUE(trainer.Send(MessageType::kBlobRequest));
+  AttachId who{};
+  EXPECT_EQ(handler_.Next(&who), "blob step 7");
+  EXPECT_EQ(who, id);
+  EXPECT_EQ(handler_.Next().size(), 5 + attach::kBlobBytesMax);
+  EXPECT_EQ(handler_.Next(), "blob ");
+  EXPECT_EQ(handler_.Next(), "blob request");
+  OnLoop([&] { server_->SendBlob(id, std::string("\0any", 4)); });
+  const auto answer = trainer.Receive();
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->type(), MessageType::kBlobReply);
+  EXPECT_EQ(answer->payload, std::string("\0any", 4));
+  ASSERT_TRUE(trainer.Send(MessageType::kBlob, std::string(attach::kBlobBytesMax + 1, 'x')));
+  EXPECT_THAT(trainer.ReceiveReply().message, HasSubstr("message 6 of 65537 bytes is not due"));
+  EXPECT_THAT(handler_.Next(), HasSubstr("closed"));
 }
 
 TEST_F(AttachServerTest, RefusesWhatIsNotDue) {

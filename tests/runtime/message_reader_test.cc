@@ -66,7 +66,7 @@ TEST(MessageReaderTest, TellsFaultsApart) {
   EXPECT_EQ(FaultOf(GoodHeader(MessageType::kAttachRequest, attach::kPayloadBytesMax + 1)),
             Fault::kTooLong);
   EXPECT_EQ(FaultOf(GoodHeader(MessageType{0}, 1)), Fault::kHeader);
-  EXPECT_EQ(FaultOf(GoodHeader(MessageType{6}, 1)), Fault::kHeader);
+  EXPECT_EQ(FaultOf(GoodHeader(MessageType{9}, 1)), Fault::kHeader);
   header = GoodHeader(MessageType::kAttachRequest, 1);
   header.reserved = 1;
   EXPECT_EQ(FaultOf(header), Fault::kHeader);

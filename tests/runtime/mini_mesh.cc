@@ -35,9 +35,11 @@ class MiniNode final : public ActionHandler {
     attach_options.socket_path = std::move(socket);
     trainers_ = std::make_unique<Trainers>(
         attach_options, SchemaLimits{}, ArenaLimit{uint64_t{1} << 30, "the test"}, &device_,
-        executor_.get(), data_plane_.get(), feed, [](auto&&, auto&&, auto&&, auto done) {
+        executor_.get(), data_plane_.get(), feed,
+        [](auto&&, auto&&, auto&&, auto done) {
           done(absl::UnimplementedError("no schemas here"));
-        });
+        },
+        [](auto&&, auto done) { done(""); });
     NodeCoreOptions options;
     options.self = self_;
     options.seeds = {Address(0)};

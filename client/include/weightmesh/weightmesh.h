@@ -60,7 +60,9 @@ typedef enum weightmesh_status {
   WEIGHTMESH_RESOURCES = 5,
   /* The daemon drains, and this replica has left the run in order, with its last round mixed. Save
    * what is to be saved; later calls return WEIGHTMESH_ALONE. */
-  WEIGHTMESH_DRAINED = 6
+  WEIGHTMESH_DRAINED = 6,
+  /* weightmesh_consensus: not all replicas agreed in time. */
+  WEIGHTMESH_NO_CONSENSUS = 7
 } weightmesh_status;
 
 typedef enum weightmesh_mode {
@@ -91,6 +93,9 @@ typedef enum weightmesh_outcome {
   WEIGHTMESH_CANCELLED = 9,
   WEIGHTMESH_OUTCOME_COUNT = 10
 } weightmesh_outcome;
+
+/* Of weightmesh_set_blob. */
+#define WEIGHTMESH_BLOB_BYTES_MAX 65536
 
 /* For weightmesh_options.rejoin_timeout_ms. */
 #define WEIGHTMESH_NEVER_REJOIN 0xffffffffu
@@ -206,6 +211,9 @@ typedef struct weightmesh_joined {
   size_t struct_size;
   uint64_t round; /* first round that this replica takes part in: the next one that it publishes */
   uint64_t replicas; /* in the view, this one included */
+  const void* blob;  /* what a trainer of the run has given to weightmesh_set_blob, opaque; lives as
+                        long as the handle; NULL: none has given any */
+  size_t blob_bytes; /* at most WEIGHTMESH_BLOB_BYTES_MAX */
 } weightmesh_joined;
 
 /* Joins a run that has started: for a trainer that comes late, or comes back. Waits until the run
@@ -240,6 +248,38 @@ WEIGHTMESH_API weightmesh_status weightmesh_publish(weightmesh_handle* handle,
                                                     size_t tensor_count, weightmesh_round* result);
 WEIGHTMESH_API weightmesh_status weightmesh_mix(weightmesh_handle* handle, float* const* weights,
                                                 size_t tensor_count, weightmesh_round* result);
+
+/* Has replicas that join from now on given a copy of these bytes, along with the weights: step,
+ * learning rate, data position, whatever a trainer needs to go on (weightmesh_joined.blob). Each
+ * trainer may give its own; who joins gets one that is about as new as the weights. Costs a write
+ * to a socket: once a round is fine. At most WEIGHTMESH_BLOB_BYTES_MAX bytes; 0 takes it back. */
+WEIGHTMESH_API weightmesh_status weightmesh_set_blob(weightmesh_handle* handle, const void* blob,
+                                                     size_t bytes);
+
+/* What weightmesh_consensus came to. */
+typedef struct weightmesh_agreement {
+  size_t struct_size;
+  uint64_t rounds;           /* that were exchanged for it */
+  uint64_t last_round;       /* the last of them, the same on all replicas; 0: none */
+  uint64_t replicas;         /* in the view, this one included */
+  double consensus_distance; /* (1/n)·sum |x_i - mean|², as the replicas estimated it on the way: no
+                                less than it is now */
+} weightmesh_agreement;
+
+/* Exchanges rounds without training, in any mode, until all replicas agree: until the consensus
+ * distance, (1/n)·sum |x_i - mean|² over all parameters, is at most `epsilon` (>= 0, finite). Then
+ * the weights of any replica are the model, to be saved; training may go on afterwards. All
+ * replicas call it, each when it comes to it; who trains on keeps the others exchanging. They stop
+ * together, after a round that is settled ahead. Replicas may come and go meanwhile.
+ *
+ * In overlap and async the pulls of the last step are mixed first. Rounding sets a limit: in wire
+ * bf16 replicas do not come nearer than its steps. WEIGHTMESH_NO_CONSENSUS: not all agreed within
+ * `timeout_ms` (0: 60000); the weights are what the exchanges made of them. ALONE and DRAINED as of
+ * weightmesh_exchange. `result` may be NULL. */
+WEIGHTMESH_API weightmesh_status weightmesh_consensus(weightmesh_handle* handle,
+                                                      float* const* weights, size_t tensor_count,
+                                                      double epsilon, uint64_t timeout_ms,
+                                                      weightmesh_agreement* result);
 
 /* Shows `value` under `name` in the daemon's statistics. At most 16 names of at most 31 bytes,
  * printable ASCII. */

@@ -91,6 +91,16 @@ struct RoundResult {
   bool rejoined = false;          // the daemon was back: the tensors hold the others' weights since
 };
 
+// What Consensus came to.
+struct Agreement {
+  bool alone = false;             // no daemon, or drained: nothing was agreed
+  bool agreed = false;            // false: not within timeout_ms
+  uint64_t rounds = 0;            // that were exchanged for it
+  uint64_t last_round = 0;        // the last of them, the same on all replicas
+  uint64_t replicas = 0;          // in the view, this one included
+  double consensus_distance = 0;  // as the replicas estimated it: no less than it is now
+};
+
 // A replica attached to the mesh. Used by one thread at a time; moving it is cheap. One whose
 // daemon died joins again once that is back (Options::rejoin_timeout_ms); one that is alone from
 // the start, or has left, stays so. To take part again: replica = Replica::Join(options, model).
@@ -114,6 +124,9 @@ class Replica {
                    return weightmesh_join(raw, described, weights, count, &joined, handle);
                  });
     replica.first_round_ = joined.round;
+    if (joined.blob != nullptr) {
+      replica.blob_.assign(static_cast<const char*>(joined.blob), joined.blob_bytes);
+    }
     return replica;
   }
 
@@ -124,12 +137,14 @@ class Replica {
         alone_(other.alone_),
         drained_(other.drained_),
         first_round_(other.first_round_),
+        blob_(std::move(other.blob_)),
         weights_(std::move(other.weights_)) {}
   Replica& operator=(Replica&& other) noexcept {
     std::swap(handle_, other.handle_);
     std::swap(alone_, other.alone_);
     std::swap(drained_, other.drained_);
     std::swap(first_round_, other.first_round_);
+    std::swap(blob_, other.blob_);
     std::swap(weights_, other.weights_);
     return *this;
   }
@@ -152,9 +167,34 @@ class Replica {
   }
   RoundResult Mix(const std::vector<Tensor>& tensors) { return Call(tensors, weightmesh_mix); }
 
+  // Exchanges without training until all replicas agree within `epsilon`, so that the weights of
+  // any are the model: see weightmesh_consensus. All replicas call it.
+  Agreement Consensus(const std::vector<Tensor>& tensors, double epsilon,
+                      uint64_t timeout_ms = 60000) {
+    Point(tensors);
+    weightmesh_agreement raw = WEIGHTMESH_INIT(weightmesh_agreement);
+    const weightmesh_status status =
+        weightmesh_consensus(handle_, weights_.data(), weights_.size(), epsilon, timeout_ms, &raw);
+    if (status != WEIGHTMESH_NO_CONSENSUS) Check(status);
+    Agreement result;
+    result.alone = alone_;
+    result.agreed = status == WEIGHTMESH_OK;
+    result.rounds = raw.rounds;
+    result.last_round = raw.last_round;
+    result.replicas = raw.replicas;
+    result.consensus_distance = raw.consensus_distance;
+    return result;
+  }
+
   // Shows `value` under `name` in the daemon's statistics; at most 16 names of at most 31 bytes.
   void Report(const char* name, double value) { Check(weightmesh_report(handle_, name, value)); }
   void Report(const std::string& name, double value) { Report(name.c_str(), value); }
+
+  // Has replicas that join from now on given these bytes, at most WEIGHTMESH_BLOB_BYTES_MAX: step,
+  // learning rate, data position. They have them in blob().
+  void SetBlob(const std::string& bytes) {
+    Check(weightmesh_set_blob(handle_, bytes.data(), bytes.size()));
+  }
 
   // Sums since the attach.
   weightmesh_totals Stats() {
@@ -171,6 +211,8 @@ class Replica {
 
   // First round after a Join; 0 after an attach.
   uint64_t first_round() const { return first_round_; }
+  // What another trainer has given to SetBlob, after a Join; empty: none has.
+  const std::string& blob() const { return blob_; }
   // True when the last call that reaches the daemon found none, or this replica has left.
   bool alone() const { return alone_; }
   // The daemon drains, and this replica has left the run in order: save, and end or go elsewhere.
@@ -271,6 +313,7 @@ class Replica {
   bool alone_ = false;
   bool drained_ = false;
   uint64_t first_round_ = 0;
+  std::string blob_;
   std::vector<float*> weights_;  // reused by every call
 };
 

@@ -1,0 +1,110 @@
+// Who is content, and where all stop.
+#include "daemon/core/agreement.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace weightmesh {
+namespace {
+
+// Of these the shortest is the pace of rounds in which nobody trains.
+constexpr uint32_t kPacesMin = 2;
+
+bool IsThere(const Member& member) { return TakesPart(member.info.state) && !member.host_gone; }
+
+// Whether `member` still exchanges in `round`.
+bool IsThereIn(const Member& member, Round round) {
+  const ReplicaInfo& info = member.info;
+  return IsThere(member) && info.active_from <= round &&
+         (info.left_at == kNoRound || round < info.left_at);
+}
+
+}  // namespace
+
+bool Agreement::gives_up() const { return std::isinf(distance_); }
+
+void Agreement::Forget() {
+  ReplicaInfo& own = info();
+  own.content_at = own.stops_after = kNoRound;
+  own.consensus_distance = 0;
+}
+
+void Agreement::Want(Round round, double distance, bool first) {
+  if (first || !is_wanted()) {
+    Forget();
+    trained_ = Round{Value(round) - 1};
+    mixed_ = kNoRound;
+    pace_ = absl::InfiniteDuration();
+    paces_ = 0;
+    published_at_ = absl::InfinitePast();
+  }
+  wanted_ = round;
+  distance_ = distance;
+}
+
+void Agreement::Publish(absl::Time now, Round round) {
+  if (!is_wanted()) return;
+  if (round != wanted_) {
+    wanted_ = kNoRound;
+    return Forget();
+  }
+  if (published_at_ != absl::InfinitePast()) {
+    pace_ = std::min(pace_, now - published_at_);
+    ++paces_;
+  }
+  published_at_ = now;
+}
+
+bool Agreement::IsAlone() const {
+  return std::none_of(run_->members().begin(), run_->members().end(), [this](const auto& entry) {
+    return entry.first != replica_ && IsThere(entry.second);
+  });
+}
+
+bool Agreement::Mixed(Round round, std::optional<double> distance) {
+  if (!is_wanted() || round <= trained_) return false;
+  mixed_ = round;
+  const bool alone = IsAlone();
+  if (alone) distance = 0;
+  if (distance.has_value()) estimate_ = *distance;
+  ReplicaInfo& own = info();
+  const bool announced = own.stops_after != kNoRound;
+  const bool near = distance.has_value() && *distance <= distance_;
+  // Whoever was near once gets nearer, and keeps its word.
+  if (!announced && !near && !gives_up()) return false;
+  own.content_at = round;
+  own.consensus_distance = estimate_;
+  const bool measured = paces_ >= kPacesMin;
+  if (announced || !(measured || alone || gives_up())) return false;
+  own.stops_after = alone ? round : run_->AnnouncedRound(measured ? pace_ : absl::ZeroDuration());
+  return true;
+}
+
+// The rounds that were announced count even where who announced them is gone since: others may have
+// heard of them, and not of that.
+std::optional<Agreement::End> Agreement::end() const {
+  const ReplicaInfo& own = info();
+  if (!is_wanted() || own.stops_after == kNoRound) return std::nullopt;
+  End end;
+  for (const auto& [replica, member] : run_->members()) {
+    if (IsContent(member.info)) end.round = std::max(end.round, member.info.stops_after);
+  }
+  bool all_content = true;
+  uint32_t content = 0;
+  for (const auto& [replica, member] : run_->members()) {
+    if (!IsThereIn(member, end.round)) continue;
+    if (IsContent(member.info) && member.info.stops_after != kNoRound) {
+      end.distance += member.info.consensus_distance;
+      ++content;
+    } else {
+      all_content = false;
+    }
+  }
+  if (content > 0) end.distance /= content;
+  if (all_content) return end;
+  if (!gives_up() || mixed_ < own.stops_after) return std::nullopt;
+  end.round = own.stops_after;
+  return end;
+}
+
+}  // namespace weightmesh
