@@ -138,6 +138,7 @@ class NodeCore::Impl final : public StepContext {
   void Introduce(const NodeInfo& node);
   void OnNotice(const swim::Notice& notice);
   void Gone(const NodeInfo& node, const std::string& how);
+  void DropLink(const NodeInfo& dead);
   void SetHostGone(NodeId node, bool gone);
   std::string DescribeAccuser(NodeId by) const;
 

@@ -134,8 +134,9 @@ void NodeCore::Impl::OnNotice(const swim::Notice& notice) {
     case swim::NoticeKind::kRefuted:
       return Inform(absl::StrCat(name, " lives: it has refuted the suspicion"));
     case swim::NoticeKind::kDied:
-      return Gone(node, absl::StrCat("is dead: it did not answer ", DescribeAccuser(notice.by),
-                                     ", and has not refuted that in time"));
+      Gone(node, absl::StrCat("is dead: it did not answer ", DescribeAccuser(notice.by),
+                              ", and has not refuted that in time"));
+      return DropLink(node);
     case swim::NoticeKind::kLeft:
       Gone(node, "has left the mesh");
       return membership_.MarkLeft(node.node_id, node.session, true);
@@ -169,6 +170,14 @@ void NodeCore::Impl::Gone(const NodeInfo& node, const std::string& how) {
   membership_.MarkSilent(now_, node.node_id, how);
   membership_.Explain(node.node_id, how);
   SetHostGone(node.node_id, true);
+}
+
+// Where packets vanish, a link hangs for long after the node is back: it is made anew then.
+void NodeCore::Impl::DropLink(const NodeInfo& dead) {
+  const Peer* peer = membership_.Find(dead.node_id);
+  if (peer == nullptr || peer->linked_session != dead.session) return;
+  membership_.LinkCut(dead.node_id);
+  Emit(weightmesh::CutLink{dead.node_id});
 }
 
 void NodeCore::Impl::SetHostGone(NodeId node, bool gone) {

@@ -161,6 +161,21 @@ TEST_F(GossipTest, TheDeadAreLeftOutOfLaterViewsUntilASignOfLife) {
   EXPECT_EQ(ViewOf(5).size(), 4u);
 }
 
+// Where a cable was pulled, a link hangs long after it is plugged in again.
+TEST_F(GossipTest, TheLinkToTheDeadIsCutAndMadeAnewWhenTheyAreBack) {
+  StartRunOfFour();
+  harness_.peers_answer_syncs = false;
+  Bury(2, 1);
+  EXPECT_EQ(harness_.Only<CutLink>().node, CoreHarness::NodeOf(2));
+  ASSERT_TRUE(Call(From(3, {Update(2, MemberState::kDead)})).ok());
+  EXPECT_THAT(harness_.All<CutLink>(), testing::IsEmpty()) << "once";
+  harness_.Advance(absl::Seconds(1));
+  EXPECT_THAT(harness_.All<Connect>(), testing::IsEmpty());
+  harness_.Hear(2);
+  harness_.Advance(absl::Seconds(1));
+  EXPECT_EQ(harness_.Only<Connect>().node, CoreHarness::NodeOf(2));
+}
+
 TEST_F(GossipTest, WhereTheScheduleCannotLeaveThemOutTheyStayInTheView) {
   harness_.founding.config.schedule = ScheduleKind::kDerangement;
   StartRunOfFour();
