@@ -181,7 +181,17 @@ void NodeCore::Impl::DropLink(const NodeInfo& dead) {
 }
 
 void NodeCore::Impl::SetHostGone(NodeId node, bool gone) {
-  for (auto& [name, run] : runs_) run->SetHostGone(node, gone);
+  for (auto& [name, run] : runs_) {
+    for (const auto& [replica, member] : run->members()) {
+      if (!run->started() || member.node != node || member.host_gone == gone) continue;
+      if (gone) {
+        run->heal_watch().Gone(member.number);
+      } else if (TakesPart(member.info.state) && IsReachable(member)) {
+        run->heal_watch().Returned(now_, member.number);
+      }
+    }
+    run->SetHostGone(node, gone);
+  }
 }
 
 }  // namespace weightmesh

@@ -328,6 +328,7 @@ std::optional<double> ReplicaSink::Mixed(Round round,
   double difference_squared = 0;
   uint64_t bytes_mixed = 0;
   uint64_t bytes_all = 0;
+  bool with_returned = false;
   for (uint32_t segment = 0; segment < pulls_.size(); ++segment) {
     bytes_all += segment_bytes_[segment];
     SegmentPull& pull = pulls_[segment];
@@ -338,6 +339,7 @@ std::optional<double> ReplicaSink::Mixed(Round round,
     ++statistics_->segments[segment].pulls[static_cast<size_t>(outcome)];
     if (outcome == Outcome::kArrived) {
       ++statistics_->sources[pull.source].arrived;
+      with_returned = with_returned || run_->heal_watch().Awaits(pull.source);
       statistics_->staleness.Add(Value(round_) - std::min(Value(round_), Value(pull.source_round)));
       difference_squared += results[segment].difference_squared;
       bytes_mixed += segment_bytes_[segment];
@@ -353,8 +355,17 @@ std::optional<double> ReplicaSink::Mixed(Round round,
   const double n = view_->size();
   statistics_->consensus_distance =
       (n - 1) / (2 * n) * difference_squared * (static_cast<double>(bytes_all) / bytes_mixed);
+  if (!catching_up_) WatchHeal(with_returned);
   if (bytes_mixed < bytes_all / 2) return std::nullopt;
   return statistics_->consensus_distance;
+}
+
+void ReplicaSink::WatchHeal(bool with_returned) {
+  const double distance = statistics_->consensus_distance;
+  const auto heal = run_->heal_watch().Mixed(context_->now(), with_returned, distance);
+  if (!heal.has_value()) return;
+  std::string line = DescribeHeal(*run_, *heal);
+  if (!line.empty()) context_->Emit(Log{LogLevel::kInfo, std::move(line)});
 }
 
 void ReplicaSink::Cancel() {

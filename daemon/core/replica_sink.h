@@ -131,6 +131,7 @@ class ReplicaSink {
   void CountLanded(uint32_t segment, const SegmentPull& pull);
   void WakeBy(absl::Time deadline) { next_deadline_ = std::min(next_deadline_, deadline); }
   void ScheduleTick();
+  void WatchHeal(bool with_returned);
 
   const AttachId attach_;
   const uint32_t own_;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "daemon/core/heal_watch.h"
 #include "daemon/core/ids.h"
 #include "daemon/core/run_config.h"
 #include "daemon/core/schedule.h"
@@ -115,6 +116,8 @@ class Run {
   Partners PartnersOf(const RoundView& view, Round round, SegmentId segment, uint32_t number);
   bool source_is_uniform() const { return schedule_->source_is_uniform(); }
 
+  HealWatch& heal_watch() { return heal_watch_; }
+
   // Newest round known to be published by anyone.
   Round newest_round() const { return newest_round_; }
   bool IsPlausible(Round round) const {
@@ -136,6 +139,7 @@ class Run {
   const Digest digest_;
   std::map<ReplicaId, Member> members_;
   std::map<NodeId, RunReport> reports_;
+  HealWatch heal_watch_;
   bool started_ = false;
   View founders_;
   std::vector<Member*> roster_;

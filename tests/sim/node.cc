@@ -9,6 +9,7 @@ namespace {
 
 // A core whose timer fires so often at one instant never lets time go on.
 constexpr uint32_t kTimersAtOnceMax = 100;
+constexpr size_t kLogKept = 256;
 
 }  // namespace
 
@@ -216,6 +217,8 @@ void SimNode::Run(const EndDaemon& action) {
 
 // WEIGHTMESH_SIM_LOG=1 prints what the daemons say.
 void SimNode::Run(const Log& action) {
+  log_.push_back(action.text);
+  if (log_.size() > kLogKept) log_.pop_front();
   static const bool wanted = std::getenv("WEIGHTMESH_SIM_LOG") != nullptr;
   if (!wanted) return;
   std::printf("%12.6f node%u %s\n", absl::ToDoubleSeconds(world_->queue.now() - absl::UnixEpoch()),

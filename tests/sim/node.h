@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
+#include <string>
 
 #include "daemon/core/node_core.h"
 #include "tests/sim/arena.h"
@@ -47,6 +49,8 @@ class SimNode final : public SlotKeeper {
   const std::string& end_reason() const { return end_reason_; }
   // DrainRequested has been answered.
   bool drained() const { return drained_; }
+  // What the core has said for people, the newest of it.
+  const std::deque<std::string>& log() const { return log_; }
   // SIGKILL: links break, trainers notice.
   void Kill();
   void Stop() { process_.Stop(); }
@@ -104,6 +108,7 @@ class SimNode final : public SlotKeeper {
   uint32_t identity_;  // whose node_id it has: its own, as a rule
   std::string end_reason_;
   bool drained_ = false;
+  std::deque<std::string> log_;
   SimProcess process_;
   std::unique_ptr<NodeCore> core_;
   std::map<AttachId, AttachedTrainer*> trainers_;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <set>
 #include <utility>
 #include <vector>
@@ -28,6 +29,7 @@ class Partition : public testing::TestWithParam<Mode> {
     options.step = absl::Milliseconds(100);
     options.step_jitter = 0.1;
     options.rounds = 700;
+    options.noise = 0.1;  // training: the halves drift apart
     return options;
   }
 
@@ -68,6 +70,20 @@ class Partition : public testing::TestWithParam<Mode> {
       if (ViewSize(simulator, k, next) != replicas) return false;
     }
     return true;
+  }
+  // The consensus distances before and after that node `k` has logged of a heal; zeros if none.
+  static std::pair<double, double> Jump(Simulator* simulator, uint32_t k) {
+    for (const std::string& line : simulator->node(k).log()) {
+      const size_t at = line.find("; consensus distance ");
+      double before = 0;
+      double after = 0;
+      if (at == std::string::npos) continue;
+      if (std::sscanf(line.c_str() + at, "; consensus distance %lf before, %lf", &before, &after) ==
+          2) {
+        return {before, after};
+      }
+    }
+    return {0, 0};
   }
   static std::vector<Round> Rounds(Simulator* simulator) {
     std::vector<Round> rounds;
@@ -111,6 +127,15 @@ TEST_P(Partition, HalvesTrainOnAndAreOneMeshAgain) {
     EXPECT_LE(Value(*most), Value(*least) + 3) << "seed " << seed << ": round numbers couple";
     ASSERT_TRUE(simulator.RunToEnd());
     EXPECT_EQ(simulator.Audit(), "");
+    double distance_before = 0;
+    double distance_after = 0;
+    for (uint32_t k = 0; k < kNodes; ++k) {
+      const auto [before_heal, after_heal] = Jump(&simulator, k);
+      EXPECT_GT(after_heal, 0) << "seed " << seed << ", node " << k << " has logged no heal";
+      distance_before += before_heal;
+      distance_after += after_heal;
+    }
+    EXPECT_GT(distance_after, 5 * distance_before) << "seed " << seed;
   }
 }
 
