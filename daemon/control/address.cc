@@ -60,6 +60,12 @@ std::string FormatHostPort(const HostPort& address) {
   return absl::StrCat(address.host, ":", address.port);
 }
 
+bool IsNumericHost(absl::string_view host) {
+  const std::string text(host);
+  in_addr v4;
+  return inet_pton(AF_INET, text.c_str(), &v4) == 1 || IsV6(text);
+}
+
 bool IsLoopbackHost(absl::string_view host) {
   if (absl::EqualsIgnoreCase(host, "localhost")) return true;
   const std::string text(host);

@@ -21,6 +21,9 @@ absl::StatusOr<HostPort> ParseHostPort(absl::string_view address);
 // "host:port", with brackets around a v6 host.
 std::string FormatHostPort(const HostPort& address);
 
+// Whether `host` is an IP address, and no name.
+bool IsNumericHost(absl::string_view host);
+
 // Whether only this machine can reach `host`: "localhost", 127.0.0.0/8, ::1 and its mapped form.
 bool IsLoopbackHost(absl::string_view host);
 

@@ -189,6 +189,12 @@ struct LinkFailed {
   std::string reason;
 };
 
+// Where the seeds that are names are found now: control addresses, in the place of all earlier
+// ones.
+struct SeedsFound {
+  std::vector<std::string> addresses;
+};
+
 // --- the daemon itself ---
 
 // All local replicas are to leave in order; none attaches any more. Answered by Drained. A later
@@ -207,7 +213,7 @@ using Event =
                  PullAnswered, PullEnded, SendEnded, LinkDown, FramesRefused, SyncReceived,
                  SyncAnswered, SyncFailed, SyncRefused, ProbeAnswered, ProbeFailed, GossipReceived,
                  IndirectProbeReceived, GossipAnswered, GossipFailed, IndirectProbeAnswered,
-                 IndirectProbeFailed, LinkOffered, LinkDoubted, LinkReady, LinkFailed,
+                 IndirectProbeFailed, LinkOffered, LinkDoubted, LinkReady, LinkFailed, SeedsFound,
                  DrainRequested, TimerFired>;
 
 }  // namespace weightmesh

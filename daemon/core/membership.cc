@@ -2,6 +2,7 @@
 #include "daemon/core/membership.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "daemon/core/hash.h"
@@ -15,6 +16,9 @@ constexpr absl::Duration kSyncTimeoutMin = absl::Seconds(2);
 // Syncs open at once with nodes that do not answer. Each carries all that this node knows: made-up
 // nodes, told by a liar, must not take the time of real ones.
 constexpr size_t kUnheardSyncsMax = 128;
+// The same for seeds, of which a name may give thousands. They take turns.
+constexpr size_t kSeedSyncsMax = 64;
+constexpr absl::Duration kSeedAskedAgain = absl::Minutes(1);
 // Least time between two signs of life of one node that the failure detector hears of.
 constexpr absl::Duration kVouchInterval = absl::Milliseconds(100);
 constexpr absl::Duration kConnectRetry = absl::Milliseconds(500);
@@ -32,13 +36,7 @@ double JitterOf(NodeId node, absl::Time now, bool many) {
 
 Membership::Membership(MembershipOptions options, absl::Time now)
     : options_(std::move(options)), next_deadline_(now) {
-  for (const std::string& address : options_.seeds) {
-    Seed seed;
-    seed.address = address;
-    seed.is_self = address == options_.self.control_address;
-    seed.next_try = now;
-    seeds_.push_back(seed);
-  }
+  for (const std::string& address : options_.seeds) AddSeed(now, address, /*is_found=*/false);
 }
 
 const Peer* Membership::Find(NodeId node) const {
@@ -222,7 +220,7 @@ std::vector<NodeId> Membership::SyncAnswered(absl::Time now, absl::string_view a
     if (seed.address != address) continue;
     seed.open = false;
     seed.node = from.node_id;
-    seed.is_self = from.node_id == options_.self.node_id;
+    seed.answered_at = now;
     seed.next_try = now + options_.sync_interval;
   }
   for (auto& [node, peer] : peers_) {
@@ -340,19 +338,59 @@ void Membership::Tick(absl::Time now, Actions* actions) {
                    [](const Peer* a, const Peer* b) { return a->synced_at < b->synced_at; });
   if (unheard.size() > room) unheard.resize(room);
   for (Peer* peer : unheard) sync(peer);
+  AskSeeds(now, actions);
+  ScheduleTick(now);
+}
+
+// Not where a peer is asked anyway; and seldom where one answered that still does, or this node
+// itself: behind one address there may be several daemons, or another one than before.
+void Membership::AskSeeds(absl::Time now, Actions* actions) {
+  std::vector<Seed*> due;
+  size_t open = 0;
   for (Seed& seed : seeds_) {
-    if (seed.is_self || seed.open || now < seed.next_try) continue;
+    if (seed.open) ++open;
+    if (seed.open || now < seed.next_try) continue;
     seed.next_try = now + options_.sync_interval;
     const Peer* known = Find(seed.node);
-    const bool covered = (known != nullptr && !known->silent) ||
-                         std::any_of(peers_.begin(), peers_.end(), [&](const auto& entry) {
-                           return entry.second.info.control_address == seed.address;
-                         });
-    if (covered) continue;
-    seed.open = true;
-    actions->push_back(Sync{seed.address, SyncTimeout(options_.sync_interval)});
+    const bool answers = seed.node == options_.self.node_id || (known != nullptr && !known->silent);
+    if (answers && now < seed.answered_at + kSeedAskedAgain) continue;
+    due.push_back(&seed);
   }
-  ScheduleTick(now);
+  if (due.empty()) return;
+  std::set<absl::string_view> peer_addresses;
+  for (const auto& [node, peer] : peers_) peer_addresses.insert(peer.info.control_address);
+  std::erase_if(due, [&](const Seed* seed) { return peer_addresses.contains(seed->address); });
+  const size_t room = kSeedSyncsMax - std::min(kSeedSyncsMax, open);
+  std::stable_sort(due.begin(), due.end(),
+                   [](const Seed* a, const Seed* b) { return a->tried_at < b->tried_at; });
+  if (due.size() > room) due.resize(room);
+  for (Seed* seed : due) {
+    seed->open = true;
+    seed->tried_at = now;
+    actions->push_back(Sync{seed->address, SyncTimeout(options_.sync_interval)});
+  }
+}
+
+void Membership::AddSeed(absl::Time now, const std::string& address, bool is_found) {
+  if (address == options_.self.control_address) return;
+  Seed seed;
+  seed.address = address;
+  seed.is_found = is_found;
+  seed.next_try = now;
+  seeds_.push_back(std::move(seed));
+}
+
+void Membership::FindSeeds(absl::Time now, const std::vector<std::string>& addresses) {
+  const std::set<absl::string_view> found(addresses.begin(), addresses.end());
+  std::erase_if(seeds_, [&found](const Seed& seed) {
+    return seed.is_found && !found.contains(seed.address);
+  });
+  std::set<std::string> known;
+  for (const Seed& seed : seeds_) known.insert(seed.address);
+  for (const std::string& address : addresses) {
+    if (known.insert(address).second) AddSeed(now, address, /*is_found=*/true);
+  }
+  next_deadline_ = std::min(next_deadline_, now);
 }
 
 void Membership::ScheduleTick(absl::Time now) {
@@ -361,7 +399,7 @@ void Membership::ScheduleTick(absl::Time now) {
     if (!peer.sync_open) next_deadline_ = std::min(next_deadline_, std::max(now, peer.next_sync));
   }
   for (const Seed& seed : seeds_) {
-    if (seed.is_self || seed.open) continue;
+    if (seed.open) continue;
     next_deadline_ = std::min(next_deadline_, std::max(now, seed.next_try));
   }
 }

@@ -156,6 +156,10 @@ class Membership {
   // Whether the data plane is connected to the node's present process.
   bool IsLinked(NodeId node) const;
 
+  // Seeds whose names are found at `addresses` now, besides those of the options: they are asked
+  // like them until they are not among these any more.
+  void FindSeeds(absl::Time now, const std::vector<std::string>& addresses);
+
   // There is news: syncs with all that answer, without waiting for the interval.
   void SyncSoon(absl::Time now);
 
@@ -165,12 +169,16 @@ class Membership {
  private:
   struct Seed {
     std::string address;
+    bool is_found = false;  // by a name, and not of the options
     bool open = false;
-    bool is_self = false;
-    NodeId node;  // who answered there; zero: nobody yet
+    NodeId node;  // who answered there last; zero: nobody yet
+    absl::Time answered_at = absl::InfinitePast();
+    absl::Time tried_at = absl::InfinitePast();
     absl::Time next_try;
   };
 
+  void AddSeed(absl::Time now, const std::string& address, bool is_found);
+  void AskSeeds(absl::Time now, Actions* actions);
   void LearnNode(absl::Time now, const NodeInfo& info, bool first_hand);
   bool GiveWay();
   void ScheduleTick(absl::Time now);

@@ -369,6 +369,8 @@ void NodeCore::Impl::On(const LinkFailed& event) {
            absl::StrCat("no data link to node ", event.node.ToString(), ": ", event.reason)});
 }
 
+void NodeCore::Impl::On(const SeedsFound& event) { membership_.FindSeeds(now_, event.addresses); }
+
 void NodeCore::Impl::On(const TimerFired&) {
   membership_.Tick(now_, actions_);
   swim::SwimActions todo;

@@ -105,6 +105,7 @@ class NodeCore::Impl final : public StepContext {
   void On(const LinkDoubted& event);
   void On(const LinkReady& event);
   void On(const LinkFailed& event);
+  void On(const SeedsFound& event);
   void On(const DrainRequested& event);  // node_draining.cc
   void On(const TimerFired& event);
 

@@ -70,7 +70,8 @@ void AddOptions(CLI::App* app, CommandLine* flags, std::string* level, std::stri
                         "Address that peers are told [the listen address]"),
         kControl, "HOST:PORT");
   group(app->add_option("--seed", flags->seeds,
-                        "Control address of another daemon; may be repeated, tried for ever")
+                        "Control address of another daemon, or a name of several; may be repeated, "
+                        "tried for ever")
             ->allow_extra_args(false),
         kControl, "HOST:PORT");
   app->add_flag("--insecure-plaintext", flags->insecure_plaintext,

@@ -15,6 +15,7 @@
 #include "daemon/runtime/fault_config.h"
 #include "daemon/runtime/node_service.h"
 #include "daemon/runtime/random.h"
+#include "daemon/runtime/seed_resolver.h"
 #include "daemon/runtime/trainers.h"
 
 namespace weightmesh {
@@ -40,10 +41,18 @@ ServerOptions ServerOptionsOf(const v1::Limits& limits) {
   return options;
 }
 
+std::vector<std::string> SeedsOf(const v1::DaemonConfig& config, bool named) {
+  std::vector<std::string> seeds;
+  for (const std::string& seed : config.seeds()) {
+    if (IsNamedSeed(seed) == named) seeds.push_back(seed);
+  }
+  return seeds;
+}
+
 NodeCoreOptions CoreOptions(const v1::DaemonConfig& config, const NodeInfo& self) {
   NodeCoreOptions options;
   options.self = self;
-  options.seeds.assign(config.seeds().begin(), config.seeds().end());
+  options.seeds = SeedsOf(config, /*named=*/false);
   options.sync_interval = absl::Milliseconds(config.membership().sync_interval_ms());
   options.detection_target = absl::Milliseconds(config.membership().detection_target_ms());
   options.runs_max = config.limits().runs_max();
@@ -114,6 +123,7 @@ class Node::Impl final : public ActionHandler {
   }
   void Run(const Log& action);
 
+  void FindSeeds();
   void AskForSchema(const std::string& address, SchemaQuery query, absl::Duration timeout,
                     std::function<void(absl::StatusOr<SchemaPart>)> done);
 
@@ -139,6 +149,7 @@ class Node::Impl final : public ActionHandler {
   std::unique_ptr<NodeService> service_;
   std::unique_ptr<ControlServer> server_;
   std::unique_ptr<PeerClient> peers_;
+  std::unique_ptr<SeedResolver> seeds_;  // where there are seeds to be looked up
   std::thread core_thread_;
   bool stopped_ = false;
 };
@@ -180,8 +191,18 @@ absl::Status Node::Impl::Start() {
   if (absl::Status listening = trainers_->Start(); !listening.ok()) return listening;
 
   core_thread_ = std::thread([this] { executor_->RunUntilStopped(); });
+  FindSeeds();
   server_->SetServing(true);
   return absl::OkStatus();
+}
+
+void Node::Impl::FindSeeds() {
+  SeedResolverOptions options;
+  options.seeds = SeedsOf(config_, /*named=*/true);
+  if (options.seeds.empty()) return;
+  seeds_ = std::make_unique<SeedResolver>(
+      std::move(options),
+      [this](std::vector<std::string> found) { PostEvent(SeedsFound{std::move(found)}); });
 }
 
 // The world is cut off first, from the outside in: no callback outlives what it calls.
@@ -191,6 +212,7 @@ void Node::Impl::Stop() {
     executor_->Stop();  // the start failed: what was asked meanwhile is refused here
     executor_->RunUntilStopped();
   }
+  seeds_.reset();
   if (server_ != nullptr) {
     server_->SetServing(false);
     server_->Shutdown(kShutdownGrace);

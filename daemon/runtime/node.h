@@ -1,8 +1,8 @@
 // Node: the composition root: one daemon's parts, put together, started and stopped in order.
 //
 // Threads: the caller's (Start, Stop), the core's (executor, core, trainers), one for each
-// transport, and gRPC's own. Everything but gRPC's callbacks and the transports' sinks runs on the
-// core's.
+// transport, one that looks up seeds where these are names, and gRPC's own. Everything but gRPC's
+// callbacks and the transports' sinks runs on the core's.
 #pragma once
 
 #include <functional>

@@ -57,12 +57,88 @@ TEST_F(MembershipTest, SeedsAreAskedForEver) {
   }
 }
 
-TEST_F(MembershipTest, ASeedThatIsOneselfIsNotAskedAgain) {
+TEST_F(MembershipTest, ASeedThatIsOneselfIsSeldomAskedAgain) {
   Tick();
   membership_.SyncAnswered(now_, "node9:7070", Info(0));
-  now_ += 10 * kInterval;
-  EXPECT_EQ(Tick(), Addresses{});
-  EXPECT_EQ(membership_.next_deadline(), absl::InfiniteFuture());
+  for (int second = 1; second < 60; ++second) {
+    now_ += kInterval;
+    EXPECT_EQ(Tick(), Addresses{}) << second;
+  }
+  now_ += kInterval;
+  EXPECT_EQ(Tick(), Addresses{"node9:7070"}) << "another one may be there by now";
+}
+
+TEST(Seeds, OnesOwnAddressIsNeverAsked) {
+  absl::Time now = absl::UnixEpoch();
+  Membership membership(MembershipOptions{Info(0), {Info(0).control_address}, kInterval, 5}, now);
+  membership.FindSeeds(now, {Info(0).control_address});
+  Actions actions;
+  membership.Tick(now, &actions);
+  EXPECT_TRUE(actions.empty());
+  EXPECT_EQ(membership.next_deadline(), absl::InfiniteFuture());
+}
+
+TEST_F(MembershipTest, ASeedThatAnswersIsSeldomAskedAgain) {
+  Tick();
+  NodeInfo balanced = Info(1);  // known by an address of its own
+  SyncMessage hello = From(1);
+  membership_.SyncAnswered(now_, "node9:7070", balanced);
+  membership_.Learn(now_, hello);
+  membership_.Heard(now_, balanced.node_id);
+  const auto asks_seed = [this] {
+    const Addresses asked = Tick();
+    for (const std::string& address : asked) {
+      if (address == "node1:7070") membership_.SyncAnswered(now_, address, Info(1));
+    }
+    return std::count(asked.begin(), asked.end(), "node9:7070") > 0;
+  };
+  for (int second = 1; second < 60; ++second) {
+    now_ += kInterval;
+    EXPECT_FALSE(asks_seed()) << second;
+  }
+  now_ += kInterval;
+  EXPECT_TRUE(asks_seed());
+  membership_.SyncAnswered(now_, "node9:7070", balanced);
+  now_ += kInterval;
+  EXPECT_FALSE(asks_seed());
+  membership_.MarkSilent(now_, balanced.node_id, "killed");
+  now_ += kInterval;
+  EXPECT_TRUE(asks_seed()) << "at once where it answers no more";
+}
+
+TEST_F(MembershipTest, SeedsFoundByNameAreAskedWhileTheyAreFound) {
+  membership_.FindSeeds(now_, {"10.0.0.1:7070", "10.0.0.2:7070", "node9:7070"});
+  EXPECT_EQ(Tick(), (Addresses{"10.0.0.1:7070", "10.0.0.2:7070", "node9:7070"}));
+  for (const char* address : {"10.0.0.1:7070", "10.0.0.2:7070", "node9:7070"}) {
+    membership_.SyncFailed(now_, address);
+  }
+  membership_.FindSeeds(now_, {"10.0.0.2:7070", "10.0.0.3:7070"});
+  EXPECT_EQ(Tick(), Addresses{"10.0.0.3:7070"}) << "the others have been asked just now";
+  membership_.SyncFailed(now_, "10.0.0.3:7070");
+  now_ += kInterval;
+  EXPECT_EQ(Tick(), (Addresses{"10.0.0.2:7070", "10.0.0.3:7070", "node9:7070"}))
+      << "those of the configuration stay";
+}
+
+TEST(Seeds, ManyAreTriedAFewAtATimeAndInTurn) {
+  absl::Time now = absl::UnixEpoch();
+  Membership membership(MembershipOptions{Info(0), {}, kInterval, 4096}, now);
+  std::vector<std::string> found;
+  for (uint32_t k = 1; k <= 200; ++k) found.push_back(Info(k).control_address);
+  membership.FindSeeds(now, found);
+  std::set<std::string> tried;
+  for (int second = 0; second < 4; ++second) {
+    Actions actions;
+    membership.Tick(now, &actions);
+    EXPECT_LE(actions.size(), 64u);
+    EXPECT_GT(membership.next_deadline(), now) << "no spinning";
+    for (const Action& action : actions) {
+      tried.insert(std::get<Sync>(action).address);
+      membership.SyncFailed(now, std::get<Sync>(action).address);
+    }
+    now += kInterval;
+  }
+  EXPECT_EQ(tried.size(), 200u);
 }
 
 TEST_F(MembershipTest, NodesThatOthersTellOfAreAskedAtOnce) {

@@ -5,7 +5,10 @@
 
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/time/clock.h"
+#include "tests/config/temporary_folder.h"
+#include "tests/process/lone_daemon.h"
 #include "tests/process/mesh.h"
 
 namespace weightmesh {
@@ -78,6 +81,18 @@ TEST_F(MembershipTest, NothingStopsWhenTheSeedDies) {
     EXPECT_TRUE(Mesh::Await([&] { return Logged(k, " is dead: it did not answer"); }, kLimit));
     EXPECT_EQ(Reachable(k), kDaemons - 1) << mesh_.Logs();
   }
+}
+
+// A name stands for all its addresses.
+TEST(Seeds, AreFoundByName) {
+  TemporaryFolder folder;
+  LoneDaemon first(folder.path() + "/first", {});
+  const std::string address = first.Address();
+  ASSERT_TRUE(absl::StartsWith(address, "127.0.0.1:")) << first.Log();
+  const std::string port = address.substr(address.find(':'));
+  LoneDaemon second(folder.path() + "/second", {"--seed=localhost" + port});
+  EXPECT_TRUE(second.AwaitLog(address + " is in the mesh, of 2 daemons now")) << second.Log();
+  EXPECT_TRUE(first.AwaitLog(" is in the mesh, of 2 daemons now")) << first.Log();
 }
 
 }  // namespace

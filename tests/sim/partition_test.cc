@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -137,6 +138,32 @@ TEST_P(Partition, HalvesTrainOnAndAreOneMeshAgain) {
     }
     EXPECT_GT(distance_after, 5 * distance_before) << "seed " << seed;
   }
+}
+
+// Apart for so long that each half has forgotten the other: the seed is asked for ever.
+TEST(LongPartition, HalvesThatHaveForgottenEachOtherMeetAgain) {
+  SimOptions options;
+  options.nodes = kNodes;
+  options.seeds = 1;
+  Simulator simulator(options);
+  simulator.StartNodes();
+  const auto all_know = [&](bool know, const std::function<bool(uint32_t, uint32_t)>& of) {
+    for (uint32_t a = 0; a < kNodes; ++a) {
+      for (uint32_t b = 0; b < kNodes; ++b) {
+        if (a == b || !of(a, b)) continue;
+        if (simulator.node(a).core().Knows(World::NodeIdOf(b)) != know) return false;
+      }
+    }
+    return true;
+  };
+  const auto anybody = [](uint32_t, uint32_t) { return true; };
+  const auto halves = [](uint32_t a, uint32_t b) { return (a < kNodes / 2) != (b < kNodes / 2); };
+  ASSERT_TRUE(simulator.RunUntil([&] { return all_know(true, anybody); }, absl::Seconds(10)));
+  simulator.control().Block(halves);
+  simulator.RunFor(absl::Hours(1));
+  ASSERT_TRUE(all_know(false, halves));
+  simulator.control().Block(nullptr);
+  EXPECT_TRUE(simulator.RunUntil([&] { return all_know(true, anybody); }, absl::Seconds(30)));
 }
 
 // Node 7 hears nobody of the first four, and they hear it: the others carry word, and nobody dies.
