@@ -8,12 +8,15 @@
 #include <cstdlib>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "daemon/control/grpc_log.h"
 #include "daemon/mem/arena_budget.h"
 #include "daemon/runtime/command_line.h"
 #include "daemon/runtime/config.h"
 #include "daemon/runtime/log.h"
+#include "daemon/runtime/members_file.h"
+#include "daemon/runtime/members_keeper.h"
 #include "daemon/runtime/node.h"
 #include "daemon/runtime/notify.h"
 #include "daemon/runtime/remote_transport.h"
@@ -51,6 +54,15 @@ int WaitForSignal(const sigset_t& signals) {
   return signal_number;
 }
 
+// Nobody where the file is of no use: it only helps.
+std::vector<LastMember> LastMembersIn(const std::string& state_directory) {
+  absl::StatusOr<std::vector<LastMember>> members = ReadMembers(state_directory);
+  if (members.ok()) return *std::move(members);
+  spdlog::warn("{}; it is ignored, and written anew once other daemons are known",
+               std::string(members.status().message()));
+  return {};
+}
+
 absl::Status Serve(const v1::DaemonConfig& config, const StateDirectory& state,
                    const sigset_t& signals) {
   absl::StatusOr<RemoteTransport> transport = MakeRemoteTransport(config);
@@ -63,6 +75,11 @@ absl::Status Serve(const v1::DaemonConfig& config, const StateDirectory& state,
   options.node_id = state.node_id();
   options.version = WEIGHTMESH_VERSION;
   options.transport = *std::move(transport);
+  MembersKeeper keeper(state.path());
+  options.last_members = LastMembersIn(state.path());
+  options.on_members = [&keeper](std::vector<LastMember> members) {
+    keeper.Keep(std::move(members));
+  };
   std::string must_end;  // set on the core's thread, read when that has ended
   std::atomic<bool> drains{true};
   options.on_end = [&must_end, &drains](std::string reason) {

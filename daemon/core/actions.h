@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "daemon/core/ids.h"
+#include "daemon/core/last_member.h"
 #include "daemon/core/pull.h"
 #include "daemon/core/run_config.h"
 #include "daemon/core/swim_actions.h"
@@ -139,6 +140,11 @@ struct Connect {
 
 // --- the daemon itself ---
 
+// The members to be kept for the next process, in the place of all earlier ones: last_members.h.
+struct KeepMembers {
+  std::vector<LastMember> members;
+};
+
 // What the last DrainRequested asked for has come about, or its deadline is over. Once.
 struct Drained {};
 
@@ -159,7 +165,7 @@ using Action =
     std::variant<AdmitReplica, RefuseAttach, ReportProgress, StartReplica, UpdatePage, Deliver,
                  FinishLeave, FreeArena, StartPull, CancelPull, AnswerPull, StartSend, CutLink,
                  ForgetNode, Sync, Probe, Gossip, AnswerGossip, swim::IndirectProbe,
-                 swim::AnswerIndirectProbe, Connect, Drained, EndDaemon, Log>;
+                 swim::AnswerIndirectProbe, Connect, KeepMembers, Drained, EndDaemon, Log>;
 using Actions = std::vector<Action>;
 
 }  // namespace weightmesh

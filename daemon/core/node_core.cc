@@ -46,6 +46,7 @@ NodeCore::Impl::Impl(NodeCoreOptions options, SlotKeeper* keeper, absl::Time now
       membership_(MembershipOptions{options_.self, options_.seeds, options_.sync_interval,
                                     options_.nodes_max},
                   now),
+      last_members_(options_.self.node_id, options_.last_members, options_.sync_interval, now),
       swim_(SwimOptionsOf(options_), options_.self, now),
       next_run_tick_(now) {}
 
@@ -333,9 +334,12 @@ void NodeCore::Impl::On(const ProbeAnswered& event) {
   const bool lives = peer != nullptr && peer->info.session == event.session;
   if (lives) Heard(event.node);
   SettleClaim(event.node, lives);
+  const auto found = last_members_.Answered(event.node, event.session);
+  if (found.has_value()) membership_.Meet(now_, *found);
 }
 
 void NodeCore::Impl::On(const ProbeFailed& event) {
+  if (last_members_.Failed(event.node)) return;
   const bool lives = !membership_.ProbeFailed(event.node);
   if (SettleClaim(event.node, lives)) return;
   if (!lives) Silence(event.node, event.reason);

@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "daemon/core/actions.h"
 #include "daemon/core/events.h"
+#include "daemon/core/last_member.h"
 #include "daemon/core/snapshot.h"
 #include "daemon/core/swim_policy.h"
 #include "daemon/core/sync_message.h"
@@ -37,6 +38,7 @@ class SlotKeeper {
 struct NodeCoreOptions {
   NodeInfo self;
   std::vector<std::string> seeds;
+  std::vector<LastMember> last_members;  // that an earlier process of this node kept
   absl::Duration sync_interval = absl::Seconds(1);
   absl::Duration detection_target = swim::kDetectionTargetDefault;
   uint32_t runs_max = 64;

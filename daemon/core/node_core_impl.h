@@ -15,6 +15,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "daemon/core/last_members.h"
 #include "daemon/core/local_replica.h"
 #include "daemon/core/membership.h"
 #include "daemon/core/node_core.h"
@@ -191,6 +192,7 @@ class NodeCore::Impl final : public StepContext {
   Actions* actions_ = nullptr;  // of the Step that runs
 
   Membership membership_;
+  LastMembers last_members_;
   swim::Swim swim_;
   std::map<std::string, std::unique_ptr<Run>, std::less<>> runs_;
   // Started runs whose trainers have not been released yet: until when they wait for links.

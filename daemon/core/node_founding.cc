@@ -275,6 +275,7 @@ void NodeCore::Impl::TickRuns() {
   }
   ForgetEndedRuns(/*all=*/false);
   ForgetSilentNodes();
+  last_members_.Tick(now_, membership_, actions_);
 }
 
 // --- people ---

@@ -88,8 +88,8 @@ void AddOptions(CLI::App* app, CommandLine* flags, std::string* level, std::stri
         kControl, "MS");
 
   group(app->add_option("--state-directory", flags->state_directory,
-                        "Folder for node_id; created if missing; for one daemon only "
-                        "[/var/lib/weightmesh]"),
+                        "Folder for node_id and the members last known; created if missing; for "
+                        "one daemon only [/var/lib/weightmesh]"),
         kNode, "FOLDER");
   group(app->add_option("--attach-socket", flags->attach_socket,
                         "Unix socket for trainers, at most 107 bytes "

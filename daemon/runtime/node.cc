@@ -73,6 +73,8 @@ class Node::Impl final : public ActionHandler {
     self_.version = std::move(options.version);
     transport_ = std::move(options.transport);
     faults_ = transport_.faults;
+    last_members_ = std::move(options.last_members);
+    on_members_ = std::move(options.on_members);
     on_end_ = std::move(options.on_end);
   }
   ~Impl() override { Stop(); }
@@ -115,6 +117,9 @@ class Node::Impl final : public ActionHandler {
   void Run(const swim::AnswerIndirectProbe& action) { service_->Answer(action); }
   void Run(const Connect& action);
   // The daemon itself.
+  void Run(const KeepMembers& action) {
+    if (on_members_) on_members_(action.members);
+  }
   void Run(const Drained&) {
     if (on_drained_) std::exchange(on_drained_, nullptr)();
   }
@@ -139,6 +144,8 @@ class Node::Impl final : public ActionHandler {
   NodeInfo self_;
   RemoteTransport transport_;
   const FaultTransport* faults_ = nullptr;  // data_plane_'s
+  std::vector<LastMember> last_members_;
+  std::function<void(std::vector<LastMember>)> on_members_;
   std::function<void(std::string)> on_end_;
   std::function<void()> on_drained_;  // of Drain; on the core's thread
   HostDevice device_;
@@ -183,8 +190,10 @@ absl::Status Node::Impl::Start() {
       executor_.get(), data_plane_.get(), feed, [this](auto&&... asked) { AskForSchema(asked...); },
       [this](auto&&... asked) { AskForBlob(asked...); });
   peers_ = std::make_unique<PeerClient>(PeerClientOptions{});
+  NodeCoreOptions core_options = CoreOptions(config_, self_);
+  core_options.last_members = std::move(last_members_);
   absl::StatusOr<std::unique_ptr<CoreLoop>> loop =
-      CoreLoop::Create(CoreOptions(config_, self_), trainers_.get(), executor_.get(), this);
+      CoreLoop::Create(std::move(core_options), trainers_.get(), executor_.get(), this);
   if (!loop.ok()) return loop.status();
   loop_ = *std::move(loop);
   service_->Serve(loop_.get(), data_plane_.get(), trainers_.get());

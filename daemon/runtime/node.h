@@ -8,9 +8,11 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "daemon/core/ids.h"
+#include "daemon/core/last_member.h"
 #include "daemon/runtime/data_plane.h"
 #include "proto/weightmesh/v1/daemon_config.pb.h"
 
@@ -21,6 +23,10 @@ struct NodeOptions {
   NodeId node_id;
   std::string version;
   RemoteTransport transport;
+  // The members that an earlier process of the daemon last knew.
+  std::vector<LastMember> last_members;
+  // Called on the core's thread with those that are known now, at most every few seconds.
+  std::function<void(std::vector<LastMember> members)> on_members;
   // Called at most once, on the core's thread, when the daemon must not go on; it should be stopped
   // soon. The reason names the thing and the cure.
   std::function<void(std::string reason)> on_end;

@@ -1,9 +1,11 @@
-// StateDirectory: what a daemon keeps on disk, its node_id, and the lock that keeps others out.
-// Opened once at start, on the main thread.
+// StateDirectory: the folder of what a daemon keeps on disk: its node_id, the lock that keeps
+// others out, and the last known members (members_file.h). Opened once at start, on the main
+// thread.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "daemon/core/ids.h"
@@ -22,14 +24,16 @@ class StateDirectory {
   StateDirectory(const StateDirectory&) = delete;
   StateDirectory& operator=(const StateDirectory&) = delete;
 
+  const std::string& path() const { return path_; }
   NodeId node_id() const { return node_id_; }
   // Whether this Open made the node_id.
   bool is_new() const { return is_new_; }
 
  private:
-  StateDirectory(FileDescriptor lock, NodeId node_id, bool is_new)
-      : lock_(std::move(lock)), node_id_(node_id), is_new_(is_new) {}
+  StateDirectory(std::string path, FileDescriptor lock, NodeId node_id, bool is_new)
+      : path_(std::move(path)), lock_(std::move(lock)), node_id_(node_id), is_new_(is_new) {}
 
+  const std::string path_;
   const FileDescriptor lock_;
   const NodeId node_id_;
   const bool is_new_;

@@ -3,9 +3,12 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <filesystem>
+#include <fstream>
 #include <string>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "tests/config/temporary_folder.h"
 #include "tests/process/lone_daemon.h"
@@ -83,16 +86,40 @@ TEST_F(MembershipTest, NothingStopsWhenTheSeedDies) {
   }
 }
 
-// A name stands for all its addresses.
+// The only seed stays dead; the others are where they were.
+TEST_F(MembershipTest, ARestartedDaemonFindsTheMeshByWhatItHasOnDisk) {
+  const int last = kDaemons - 1;
+  const std::string file = absl::StrCat(mesh_.Folder(), "/", last, "/members");
+  const auto has_all = [&] {
+    const std::string text = ReadFile(file);
+    return absl::StrContains(text, mesh_.address(1)) && absl::StrContains(text, mesh_.address(2));
+  };
+  ASSERT_TRUE(Mesh::Await(has_all, kLimit)) << ReadFile(file) << mesh_.Logs();
+  mesh_.Kill(0);
+  mesh_.Kill(last);
+  mesh_.Restart(last);
+  for (int k : {1, 2, last}) {
+    EXPECT_TRUE(Mesh::Await([&] { return Reachable(k) == kDaemons - 1; }, kLimit)) << mesh_.Logs();
+  }
+}
+
+// A name stands for all its addresses; and a file on disk that is of no use stops nobody.
 TEST(Seeds, AreFoundByName) {
   TemporaryFolder folder;
   LoneDaemon first(folder.path() + "/first", {});
   const std::string address = first.Address();
   ASSERT_TRUE(absl::StartsWith(address, "127.0.0.1:")) << first.Log();
   const std::string port = address.substr(address.find(':'));
+  const std::string state = folder.path() + "/second/state";
+  std::filesystem::create_directories(state);
+  std::ofstream(state + "/members") << "no file of ours";
   LoneDaemon second(folder.path() + "/second", {"--seed=localhost" + port});
   EXPECT_TRUE(second.AwaitLog(address + " is in the mesh, of 2 daemons now")) << second.Log();
   EXPECT_TRUE(first.AwaitLog(" is in the mesh, of 2 daemons now")) << first.Log();
+  EXPECT_TRUE(second.AwaitLog(state + "/members is damaged, or not this daemon's")) << second.Log();
+  EXPECT_TRUE(
+      Mesh::Await([&] { return absl::StrContains(ReadFile(state + "/members"), address); }, kLimit))
+      << second.Log();
 }
 
 }  // namespace

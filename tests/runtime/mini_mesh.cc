@@ -98,6 +98,7 @@ class MiniNode final : public ActionHandler {
         action.send_id);
   }
   void Take(const CutLink& action) { data_plane_->Cut(action.node); }
+  void Take(const KeepMembers&) {}
   void Take(const Drained&) {}
   void Take(const EndDaemon&) {}
   void Take(const ForgetNode&) {}

@@ -64,8 +64,9 @@ void ControlPlane::Sync(uint32_t node, const struct Sync& action) {
 void ControlPlane::Probe(uint32_t node, const struct Probe& action) {
   const auto callee = IndexOf(*world_, action.address);
   Call call{node, callee, action.timeout, nullptr, nullptr};
-  call.serve = [this, callee](const Reply& reply) {
+  call.serve = [this, callee, id = action.node](const Reply& reply) {
     const NodeInfo& self = world_->nodes[*callee]->core().self();
+    if (self.node_id != id) return reply(ProbeFailed{id, "another daemon answers at its address"});
     reply(ProbeAnswered{self.node_id, self.session});
   };
   call.fail = [id = action.node](std::string reason) -> Event {

@@ -298,5 +298,32 @@ TEST(Failures, AClonedNodeEndsAndTheOriginalIsUndisturbed) {
   }
 }
 
+// The only seed dies for good, and then another daemon, which comes back.
+TEST(Failures, ARestartedDaemonFindsTheMeshByWhatItKeptOnDisk) {
+  for (const bool loses_disk : {false, true}) {
+    SimOptions options = Mesh(4);
+    options.seeds = 1;
+    Simulator simulator(options);
+    simulator.StartNodes();
+    const auto knows = [&](uint32_t node, uint32_t other) {
+      return simulator.node(node).core().Knows(World::NodeIdOf(other));
+    };
+    ASSERT_TRUE(simulator.RunUntil([&] { return knows(1, 2) && knows(2, 3) && knows(3, 1); },
+                                   absl::Seconds(10)));
+    simulator.RunFor(absl::Seconds(10));
+    simulator.node(0).Kill();
+    simulator.RunFor(absl::Seconds(10));
+    simulator.node(3).Kill();
+    if (loses_disk) simulator.node(3).LoseDisk();
+    simulator.RunFor(absl::Minutes(30));  // the others have forgotten it
+    EXPECT_FALSE(knows(1, 3));
+    simulator.node(3).Start();
+    const bool found =
+        simulator.RunUntil([&] { return knows(3, 1) && knows(3, 2) && knows(1, 3) && knows(2, 3); },
+                           absl::Seconds(30));
+    EXPECT_EQ(found, !loses_disk);
+  }
+}
+
 }  // namespace
 }  // namespace weightmesh::sim

@@ -31,6 +31,7 @@ void SimNode::Start() {
   for (uint32_t seed = 0; seed < world_->options.seeds; ++seed) {
     options.seeds.push_back(World::AddressOf(seed));
   }
+  options.last_members = kept_members_;
   options.sync_interval = world_->options.sync_interval;
   options.sends_per_peer_max = world_->options.sends_per_peer_max;
   core_ = std::make_unique<NodeCore>(options, this, world_->queue.now());

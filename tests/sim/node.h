@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "daemon/core/node_core.h"
 #include "tests/sim/arena.h"
@@ -49,6 +50,8 @@ class SimNode final : public SlotKeeper {
   const std::string& end_reason() const { return end_reason_; }
   // DrainRequested has been answered.
   bool drained() const { return drained_; }
+  // The disk of the daemon is lost: its next process knows nobody.
+  void LoseDisk() { kept_members_.clear(); }
   // What the core has said for people, the newest of it.
   const std::deque<std::string>& log() const { return log_; }
   // SIGKILL: links break, trainers notice.
@@ -93,6 +96,7 @@ class SimNode final : public SlotKeeper {
   void Run(const AnswerGossip& action) { control_->Answer(action); }
   void Run(const swim::AnswerIndirectProbe& action) { control_->Answer(action); }
   void Run(const Connect& action) { control_->Connect(index_, action); }
+  void Run(const KeepMembers& action) { kept_members_ = action.members; }
   void Run(const Drained& action);
   void Run(const EndDaemon& action);
   void Run(const Log& action);
@@ -108,6 +112,7 @@ class SimNode final : public SlotKeeper {
   uint32_t identity_;  // whose node_id it has: its own, as a rule
   std::string end_reason_;
   bool drained_ = false;
+  std::vector<LastMember> kept_members_;  // on disk
   std::deque<std::string> log_;
   SimProcess process_;
   std::unique_ptr<NodeCore> core_;
