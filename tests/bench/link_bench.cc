@@ -9,8 +9,8 @@
 #include "tests/bench/command_output.h"
 #include "tests/bench/options.h"
 #include "tests/bench/report.h"
-#include "tests/bench/star_network.h"
 #include "tests/bench/ucx_pair.h"
+#include "tests/testing/star_network.h"
 
 namespace weightmesh::bench {
 namespace {

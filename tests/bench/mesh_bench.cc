@@ -15,9 +15,9 @@
 #include "tests/bench/median.h"
 #include "tests/bench/options.h"
 #include "tests/bench/report.h"
-#include "tests/bench/star_network.h"
 #include "tests/process/mesh.h"
 #include "tests/process/trainers.h"
+#include "tests/testing/star_network.h"
 
 namespace weightmesh::bench {
 namespace {

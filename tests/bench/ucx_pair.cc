@@ -10,7 +10,7 @@
 #include <thread>
 #include <utility>
 
-#include "tests/bench/star_network.h"
+#include "tests/testing/star_network.h"
 
 namespace weightmesh::bench {
 namespace {

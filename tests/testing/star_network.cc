@@ -1,5 +1,5 @@
 // Making and deleting namespaces by iproute2.
-#include "tests/bench/star_network.h"
+#include "tests/testing/star_network.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -16,11 +16,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
-namespace weightmesh::bench {
+namespace weightmesh {
 namespace {
 
 constexpr char kFolder[] = "/run/netns";
-constexpr char kPrefix[] = "wmbench";  // then the process that makes it, "-", and which it is
+constexpr char kPrefix[] = "wmstar";  // then the process that makes it, "-", and which it is
 
 bool Do(const std::string& command) {
   return std::system(absl::StrCat("{ ", command, "; } >/dev/null 2>&1").c_str()) == 0;
@@ -113,4 +113,4 @@ void EnterNamespace(const std::string& name) {
   ::close(space);
 }
 
-}  // namespace weightmesh::bench
+}  // namespace weightmesh

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace weightmesh::bench {
+namespace weightmesh {
 
 // Namespaces <name>0, <name>1, … with addresses 10.78.0.1, 10.78.0.2, …; the bridge is in
 // <name>hub, at 10.78.0.254. A link lets `mbit[k]` through in each direction (tbf). Needs root and
@@ -41,4 +41,4 @@ class StarNetwork {
 // Ends it with a message when that fails.
 void EnterNamespace(const std::string& name);
 
-}  // namespace weightmesh::bench
+}  // namespace weightmesh
