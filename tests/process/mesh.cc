@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -70,7 +71,18 @@ Reply Ask(Call call) {
 Mesh::Mesh(int daemons, MeshOptions options) : options_(std::move(options)), daemons_(daemons) {
   std::string pattern = std::filesystem::temp_directory_path() / "weightmesh-XXXXXX";
   folder_ = mkdtemp(pattern.data());
-  for (int k = 0; k < daemons; ++k) StartDaemon(k);
+  const auto is_absent = [&](int k) {
+    return std::find(options_.absent.begin(), options_.absent.end(), k) != options_.absent.end();
+  };
+  const bool at_once = !options_.seeds_of.empty();
+  for (int k = 0; k < daemons; ++k) {
+    if (is_absent(k)) continue;
+    Launch(k);
+    if (!at_once) AwaitServing(k);
+  }
+  for (int k = 0; k < daemons && at_once; ++k) {
+    if (!is_absent(k)) AwaitServing(k);
+  }
 }
 
 Mesh::~Mesh() {
@@ -79,30 +91,55 @@ Mesh::~Mesh() {
   std::filesystem::remove_all(folder_);
 }
 
-void Mesh::StartDaemon(int k) {
+std::vector<std::string> Mesh::SeedsOf(int k) const {
+  if (options_.seeds_of.empty()) {
+    return k > 0 ? std::vector{daemons_[0].address} : std::vector<std::string>();
+  }
+  std::vector<std::string> seeds;
+  for (int seed : options_.seeds_of[k]) {
+    const DaemonSite& site = options_.sites[seed];
+    seeds.push_back(site.ip + ":" + std::to_string(site.port));
+  }
+  return seeds;
+}
+
+void Mesh::Restart(int k) {
+  Launch(k);
+  AwaitServing(k);
+}
+
+void Mesh::RestartAt(int k, DaemonSite site) {
+  options_.sites[k] = std::move(site);
+  Restart(k);
+}
+
+void Mesh::Launch(int k) {
   const std::string own = folder_ + "/" + std::to_string(k);
   std::filesystem::create_directory(own);
   const std::string notify_path = own + "/notify.sock";
   std::filesystem::remove(notify_path);
-  const FileDescriptor notify = BindDatagram(notify_path);
+  daemons_[k].notify = BindDatagram(notify_path);
   const std::string config_file = own + "/daemon.textproto";
   std::ofstream config(config_file);
   config << options_.config << "\n";
   if (static_cast<size_t>(k) < options_.config_of.size()) config << options_.config_of[k] << "\n";
   config.close();
   std::vector<std::string> arguments;
-  std::string ip = "127.0.0.1";
+  DaemonSite site{.network_namespace = "", .ip = "127.0.0.1"};
   if (!options_.sites.empty()) {
-    arguments = {"/usr/bin/env", "ip", "netns", "exec", options_.sites[k].network_namespace};
-    ip = options_.sites[k].ip;
+    site = options_.sites[k];
+    arguments = {"/usr/bin/env", "ip", "netns", "exec", site.network_namespace};
   }
-  arguments.insert(arguments.end(),
-                   {WEIGHTMESHD, "--config=" + config_file, "--listen=" + ip + ":0",
-                    "--state-directory=" + own, "--attach-socket=" + socket(k)});
-  if (k > 0) arguments.push_back("--seed=" + daemons_[0].address);
+  arguments.insert(arguments.end(), {WEIGHTMESHD, "--config=" + config_file,
+                                     "--listen=" + site.ip + ":" + std::to_string(site.port),
+                                     "--state-directory=" + own, "--attach-socket=" + socket(k)});
+  for (const std::string& seed : SeedsOf(k)) arguments.push_back("--seed=" + seed);
   daemons_[k].child = std::make_unique<Child>(std::move(arguments), own + "/daemon.log",
                                               std::vector{"NOTIFY_SOCKET=" + notify_path});
-  daemons_[k].address = AwaitListening(notify.get());
+}
+
+void Mesh::AwaitServing(int k) {
+  daemons_[k].address = AwaitListening(daemons_[k].notify.get());
   EXPECT_FALSE(daemons_[k].address.empty()) << "daemon " << k << " does not start";
   daemons_[k].stub = v1::MeshService::NewStub(
       grpc::CreateChannel(daemons_[k].address, grpc::InsecureChannelCredentials()));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "daemon/mem/file_descriptor.h"
 #include "proto/weightmesh/v1/mesh.grpc.pb.h"
 #include "tests/process/child.h"
 
@@ -18,6 +19,7 @@ namespace weightmesh {
 struct DaemonSite {
   std::string network_namespace;  // a name of `ip netns`
   std::string ip;                 // its address there
+  int port = 0;                   // 0: a free one
 };
 
 struct MeshOptions {
@@ -27,11 +29,15 @@ struct MeshOptions {
   std::vector<std::string> config_of;
   // Of daemon k; empty: all on loopback. Trainers stay where the caller is.
   std::vector<DaemonSite> sites = {};
+  // Whom daemon k is told of: sites with a port. Empty: the first is the seed of the others.
+  std::vector<std::vector<int>> seeds_of = {};
+  // Daemons that do not run before they are restarted.
+  std::vector<int> absent = {};
 };
 
 class Mesh {
  public:
-  // Starts `daemons` daemons, the first being the seed of the others, and waits until each serves.
+  // Starts `daemons` daemons, all at once where `seeds_of` is given, and waits until each serves.
   explicit Mesh(int daemons, MeshOptions options = {});
   ~Mesh();
   Mesh(const Mesh&) = delete;
@@ -46,9 +52,11 @@ class Mesh {
 
   // Ends daemon k by a signal; returns when it has ended.
   void Kill(int k, int signal_number = SIGKILL);
-  // Starts daemon k again, with its state and its socket, at another address: not for the seed of
-  // others.
-  void Restart(int k) { StartDaemon(k); }
+  // Starts daemon k again, with its state and its socket, at another address unless its site has a
+  // port: not for the seed of others.
+  void Restart(int k);
+  // The same at another site.
+  void RestartAt(int k, DaemonSite site);
 
   // Empty messages when the daemon does not answer.
   v1::Stats Stats(int k, const std::string& run_id) const;
@@ -68,12 +76,15 @@ class Mesh {
  private:
   struct Daemon {
     std::unique_ptr<Child> child;
+    FileDescriptor notify;
     std::string address;
     std::unique_ptr<v1::MeshService::Stub> stub;
   };
-  void StartDaemon(int k);
+  void Launch(int k);
+  void AwaitServing(int k);
+  std::vector<std::string> SeedsOf(int k) const;
 
-  const MeshOptions options_;
+  MeshOptions options_;
   std::string folder_;
   std::vector<Daemon> daemons_;
 };
