@@ -1,0 +1,71 @@
+// Networks that lose packets, here and there or one way only, are no death.
+#include "absl/time/clock.h"
+#include "tests/netns/network_test.h"
+
+namespace weightmesh {
+namespace {
+
+constexpr absl::Duration kDetectionTarget = absl::Seconds(3);  // the default
+
+class Lossy : public NetworkTest {
+ protected:
+  void SetUp() override {
+    NetworkTest::SetUp();
+    if (!IsSkipped() && !Filter(0, "-L INPUT")) GTEST_SKIP() << "no iptables here";
+  }
+
+  static void ExpectNobodyWasBuried(const Mesh& mesh) {
+    for (int k = 0; k < mesh.size(); ++k) {
+      EXPECT_EQ(mesh.DaemonLog(k).find(" is dead"), std::string::npos) << "by daemon " << k;
+      EXPECT_EQ(Reachable(mesh, k), mesh.size()) << "to daemon " << k;
+    }
+  }
+};
+
+// All that node 0 sends to node 1 is lost, answers too: neither hears the other, and both hear of
+// each other by the rest.
+TEST_F(Lossy, ALinkThatWorksOneWayIsNoDeath) {
+  Mesh mesh(kNodes, MeshOf(kNodes));
+  GossipRun run(&mesh, EndlessRun(kNodes));
+  ASSERT_TRUE(AwaitRounds(run, 10));
+  ASSERT_TRUE(Block(0, 1, "DROP"));
+  const absl::Time until = absl::Now() + 2 * kDetectionTarget;
+  while (absl::Now() < until) ASSERT_TRUE(AwaitRounds(run, 5));
+  for (int k = 0; k < kNodes; ++k) {
+    EXPECT_TRUE(AwaitView(mesh, run, k, kNodes)) << "daemon " << k;
+  }
+  const uint64_t arrived = ArrivedFrom(run, 1, 0);
+
+  Heal();
+  EXPECT_TRUE(AwaitOneMesh(mesh, {0, 1, 2, 3}));
+  EXPECT_TRUE(Mesh::Await([&] { return ArrivedFrom(run, 1, 0) > arrived; }, kLimit));
+  EXPECT_TRUE(AwaitCoupled(run));
+  ExpectNobodyWasBuried(mesh);
+  ExpectOneModel(&run);
+}
+
+// Every twentieth packet, drawn by iptables, so that no netem is needed.
+TEST_F(Lossy, FivePercentOfLossIsNoDeath) {
+  Mesh mesh(kNodes, MeshOf(kNodes));
+  GossipRun run(&mesh, EndlessRun(kNodes));
+  ASSERT_TRUE(AwaitRounds(run, 10));
+  for (int k = 0; k < kNodes; ++k) {
+    if (!Filter(k, "-A INPUT -i wire -m statistic --mode random --probability 0.05 -j DROP")) {
+      GTEST_SKIP() << "the kernel has no statistic match for iptables";
+    }
+  }
+  const absl::Time until = absl::Now() + 2 * kDetectionTarget;
+  while (absl::Now() < until) ASSERT_TRUE(AwaitRounds(run, 5));
+  ExpectNobodyWasBuried(mesh);
+  Heal();
+  run.Stop();
+  for (int k = 0; k < kNodes; ++k) {
+    const TrainerResult result = run.Result(k, kLimit);
+    EXPECT_EQ(result.exit_code, 0) << "replica " << k;
+    EXPECT_EQ(result.AllPulls(), result.due);
+    EXPECT_GT(result.Pulls(Outcome::kArrived), result.due / 2) << result.DescribePulls();
+  }
+}
+
+}  // namespace
+}  // namespace weightmesh
