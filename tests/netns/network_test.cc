@@ -75,15 +75,8 @@ bool NetworkTest::AwaitOneMesh(const Mesh& mesh, const std::vector<int>& daemons
   });
 }
 
-int NetworkTest::ViewSize(const Mesh& mesh, const GossipRun& run, int k) {
-  const v1::Topology topology = mesh.Topology(k, run.options().run_id);
-  int size = 0;
-  for (const v1::Replica& replica : topology.replicas()) size += replica.rank() >= 0;
-  return size;
-}
-
 bool NetworkTest::AwaitView(const Mesh& mesh, const GossipRun& run, int k, int size) {
-  return Mesh::Await([&] { return ViewSize(mesh, run, k) == size; }, kLimit);
+  return Mesh::Await([&] { return mesh.ViewSize(k, run.options().run_id) == size; }, kLimit);
 }
 
 bool NetworkTest::AwaitRounds(const GossipRun& run, uint64_t more, int without) {

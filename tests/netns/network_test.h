@@ -46,8 +46,7 @@ class NetworkTest : public testing::Test {
   // Daemons that daemon k knows and that answer, itself included.
   static int Reachable(const Mesh& mesh, int k);
   static bool AwaitOneMesh(const Mesh& mesh, const std::vector<int>& daemons);
-  // Replicas that daemon k has in its view.
-  static int ViewSize(const Mesh& mesh, const GossipRun& run, int k);
+  // Until daemon k has so many replicas in its view.
   static bool AwaitView(const Mesh& mesh, const GossipRun& run, int k, int size);
   // Until each replica, or each but `without`, has published so many more rounds.
   static bool AwaitRounds(const GossipRun& run, uint64_t more, int without = -1);

@@ -128,12 +128,6 @@ class Chaos : public testing::TestWithParam<attach::Mode> {
   }
 
   bool IsActive(int k) const { return run_.Stats(k).state() == v1::REPLICA_STATE_ACTIVE; }
-  int ViewSize(int k) const {
-    const v1::Topology topology = mesh_.Topology(k, "chaos");
-    int size = 0;
-    for (const v1::Replica& replica : topology.replicas()) size += replica.rank() >= 0;
-    return size;
-  }
   bool AwaitRounds(int k, uint64_t more) const {
     const uint64_t from = run_.Stats(k).round();
     return Mesh::Await([&] { return run_.Stats(k).round() >= from + more; }, kLimit);
@@ -167,7 +161,8 @@ TEST_P(Chaos, TrainingGoesOnAndEndsAsOneMesh) {
 
   for (int k = 0; k < kReplicas; ++k) {
     ASSERT_TRUE(Mesh::Await([&] { return IsActive(k); }, kLimit)) << "replica " << k;
-    EXPECT_TRUE(Mesh::Await([&] { return ViewSize(k) == kReplicas; }, kLimit)) << "daemon " << k;
+    EXPECT_TRUE(Mesh::Await([&] { return mesh_.ViewSize(k, "chaos") == kReplicas; }, kLimit))
+        << "daemon " << k;
   }
   for (int k = 0; k < kReplicas; ++k) EXPECT_TRUE(AwaitRounds(k, 10)) << "replica " << k;
   // Connections to addresses where nobody is any more may still be open; gRPC keeps threads.

@@ -16,17 +16,35 @@
 #include <vector>
 
 #include "tests/process/gossip_model.h"
+#include "tests/process/round_delay.h"
 #include "tests/process/trainer_settings.h"
 #include "weightmesh/weightmesh.hpp"
 
 namespace weightmesh {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 void SleepMs(uint64_t ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
 
 void WriteWeights(const std::vector<float>& weights, std::ofstream* file) {
   file->write(reinterpret_cast<const char*>(weights.data()),
               static_cast<std::streamsize>(weights.size() * sizeof(float)));
+}
+
+// Of one call. Written at once: the trainer may be killed.
+void WriteDelay(const RoundResult& round, Clock::time_point began, std::ofstream* file) {
+  RoundDelay row{};
+  row.ended_at_us = std::chrono::duration_cast<std::chrono::microseconds>(
+                        std::chrono::system_clock::now().time_since_epoch())
+                        .count();
+  row.seconds = std::chrono::duration<double>(Clock::now() - began).count();
+  row.round = round.round;
+  row.due = round.segments;
+  row.arrived = round.pulls[WEIGHTMESH_ARRIVED];
+  row.alone = round.alone;
+  row.rejoined = round.rejoined;
+  file->write(reinterpret_cast<const char*>(&row), sizeof row).flush();
 }
 
 int Train(const TrainerSettings& settings) {
@@ -45,6 +63,10 @@ int Train(const TrainerSettings& settings) {
   if (!replica.blob().empty()) summary.blob = replica.blob();
   std::ofstream trace;
   if (settings.trace) trace.open(settings.result_file + ".trace", std::ios::binary);
+  std::ofstream delays;
+  if (settings.delays) {
+    delays.open(settings.result_file + ".delays", std::ios::binary | std::ios::app);
+  }
   bool to_mix = false;  // overlap, async: the last step's pulls
   for (uint64_t step = 1; MayStep(settings, step); ++step) {
     if (settings.learning > 0) {
@@ -59,7 +81,9 @@ int Train(const TrainerSettings& settings) {
     if (settings.stall_ms_max > 0) {
       SleepMs(Scramble(settings.replica, step, 77) % settings.stall_ms_max);
     }
+    const Clock::time_point began = Clock::now();
     const RoundResult round = lockstep ? replica.Exchange(model) : replica.Step(model);
+    if (settings.delays) WriteDelay(round, began, &delays);
     summary.Add(round);
     summary.skipped += !round.alone && !round.published;
     to_mix = !lockstep && round.published;
@@ -148,6 +172,7 @@ int main(int argc, char** argv) {
   app.add_flag("--join", settings.join);
   app.add_flag("--paced", settings.paced);
   app.add_flag("--trace", settings.trace);
+  app.add_flag("--delays", settings.delays);
   app.add_flag("--marked", settings.marked);
   app.add_option("--consensus", settings.consensus);
   app.add_option("--consensus-timeout-ms", settings.consensus_timeout_ms);

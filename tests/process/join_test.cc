@@ -36,13 +36,6 @@ class Join : public testing::TestWithParam<attach::Mode> {
   static bool AwaitState(const GossipRun& run, int k, v1::ReplicaState state) {
     return Mesh::Await([&] { return run.Stats(k).state() == state; }, kLimit);
   }
-  // Replicas that daemon k has in its view.
-  static int ViewSize(const Mesh& mesh, int k, const std::string& run_id) {
-    const v1::Topology topology = mesh.Topology(k, run_id);
-    int size = 0;
-    for (const auto& replica : topology.replicas()) size += replica.rank() >= 0;
-    return size;
-  }
 
   // All end in order, with the weights that the run began with.
   static void ExpectOneModel(GossipRun* run, int replicas) {
@@ -70,14 +63,13 @@ TEST_P(Join, AKilledTrainerComesBackUnderItsName) {
   for (int k = 0; k < kReplicas; ++k) ASSERT_TRUE(AwaitRounds(run, k, 10));
   run.trainer(1).Signal(SIGKILL);
   ASSERT_TRUE(AwaitState(run, 1, v1::REPLICA_STATE_DEAD));
-  ASSERT_TRUE(
-      Mesh::Await([&] { return ViewSize(mesh, 0, "comes-back") == kReplicas - 1; }, kLimit));
+  ASSERT_TRUE(Mesh::Await([&] { return mesh.ViewSize(0, "comes-back") == kReplicas - 1; }, kLimit));
   ASSERT_TRUE(AwaitRounds(run, 0, 20));
 
   run.Join(1);
   ASSERT_TRUE(AwaitState(run, 1, v1::REPLICA_STATE_ACTIVE)) << mesh.Logs();
   for (int k = 0; k < kReplicas; ++k) {
-    EXPECT_TRUE(Mesh::Await([&] { return ViewSize(mesh, k, "comes-back") == kReplicas; }, kLimit));
+    EXPECT_TRUE(Mesh::Await([&] { return mesh.ViewSize(k, "comes-back") == kReplicas; }, kLimit));
     EXPECT_TRUE(AwaitRounds(run, k, 20)) << "replica " << k;
   }
   ExpectOneModel(&run, kReplicas);
@@ -88,7 +80,7 @@ TEST_P(Join, OneMoreTrainerJoins) {
   GossipRun run(&mesh, EndlessRun("one-more"));
   for (int k = 0; k < kReplicas; ++k) ASSERT_TRUE(AwaitRounds(run, k, 10));
   run.Join(kReplicas);
-  ASSERT_TRUE(Mesh::Await([&] { return ViewSize(mesh, 0, "one-more") == kReplicas + 1; }, kLimit))
+  ASSERT_TRUE(Mesh::Await([&] { return mesh.ViewSize(0, "one-more") == kReplicas + 1; }, kLimit))
       << mesh.Logs();
   for (int k = 0; k <= kReplicas; ++k) EXPECT_TRUE(AwaitRounds(run, k, 20)) << "replica " << k;
   ExpectOneModel(&run, kReplicas + 1);

@@ -172,6 +172,13 @@ v1::LinkList Mesh::Links(int k) const {
   });
 }
 
+int Mesh::ViewSize(int k, const std::string& run_id) const {
+  const v1::Topology topology = Topology(k, run_id);
+  return static_cast<int>(
+      std::count_if(topology.replicas().begin(), topology.replicas().end(),
+                    [](const v1::Replica& replica) { return replica.rank() >= 0; }));
+}
+
 uint64_t Mesh::FramesRefused() const {
   uint64_t refused = 0;
   for (int k = 0; k < size(); ++k) refused += Stats(k, "").frames_refused();

@@ -62,6 +62,8 @@ class Mesh {
   v1::Stats Stats(int k, const std::string& run_id) const;
   v1::Topology Topology(int k, const std::string& run_id) const;
   v1::LinkList Links(int k) const;
+  // Replicas of the run that daemon k has in its view.
+  int ViewSize(int k, const std::string& run_id) const;
   // Frames that all daemons have refused: none without a fault, and nothing is redirected then.
   uint64_t FramesRefused() const;
 

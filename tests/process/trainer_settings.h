@@ -28,7 +28,8 @@ struct TrainerSettings {
   uint64_t step_ms = 0;
   bool join = false;  // a run that has started; the weights come from there
   bool paced = false;
-  bool trace = false;  // the weights after every step go to <result_file>.trace
+  bool trace = false;   // the weights after every step go to <result_file>.trace
+  bool delays = false;  // a RoundDelay of each step goes to <result_file>.delays
   bool marked = false;
   double consensus = -1;  // at the end all agree within this; below 0: they do not
   uint64_t consensus_timeout_ms = 60000;

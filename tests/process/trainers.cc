@@ -99,6 +99,7 @@ std::vector<std::string> GossipRun::Arguments(int k) const {
   if (options_.paced) arguments.push_back("--paced");
   if (options_.own_start) arguments.push_back("--own-start");
   if (options_.trace) arguments.push_back("--trace");
+  if (options_.delays) arguments.push_back("--delays");
   if (options_.marked) arguments.push_back("--marked");
   if (options_.consensus >= 0) {
     arguments.push_back("--consensus=" + std::to_string(options_.consensus));
@@ -157,6 +158,10 @@ MarkResult GossipRun::Marks(int k) const {
   result.rounds = ReadRows<uint64_t>(ResultFile(k) + ".rounds");
   result.records = ReadRows<MarkRecord>(ResultFile(k) + ".records");
   return result;
+}
+
+std::vector<RoundDelay> GossipRun::Delays(int k) const {
+  return ReadRows<RoundDelay>(ResultFile(k) + ".delays");
 }
 
 v1::ReplicaStats GossipRun::Stats(int k) const {

@@ -12,6 +12,7 @@
 #include "proto/outcome.h"
 #include "tests/process/child.h"
 #include "tests/process/mesh.h"
+#include "tests/process/round_delay.h"
 #include "tests/testing/marked_model.h"
 
 namespace weightmesh {
@@ -39,6 +40,7 @@ struct GossipOptions {
   int poisoned = -1;         // this replica's first weight becomes NaN and its last infinite ...
   uint64_t poison_step = 0;  // ... in this step
   bool trace = false;        // keep the weights after every step
+  bool delays = false;       // keep what each round took
   bool marked = false;       // TrainMarked instead
   double consensus = -1;     // at the end all agree within this; below 0: they do not
   uint64_t consensus_timeout_ms = 60'000;
@@ -103,6 +105,8 @@ class GossipRun {
   // After Result(k): the weights after every step, if traced; what was found, if marked.
   std::vector<std::vector<float>> Trace(int k) const;
   MarkResult Marks(int k) const;
+  // At any time: every round of the trainers that replica k has had, if they keep them.
+  std::vector<RoundDelay> Delays(int k) const;
   // Statistics of replica k from its own daemon; empty when it does not answer.
   v1::ReplicaStats Stats(int k) const;
 
