@@ -50,7 +50,7 @@ if [ -n "$ucx" ]; then
   export PATH=$ucx/bin:$PATH LD_LIBRARY_PATH=$ucx/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 fi
 benchmarks=(memory_bench core_bench pull_bench link_bench process_bench overlap_pace membership_bench
-            churn_bench mesh_bench)
+            churn_bench join_bench mesh_bench)
 cmake --preset release -DWEIGHTMESH_BUILD_TESTS=ON "${configuration[@]}" >/dev/null &&
   cmake --build "$build" --target "${benchmarks[@]}" weightmeshd gossip_trainer || exit 1
 
