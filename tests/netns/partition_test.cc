@@ -66,5 +66,32 @@ TEST_P(Partition, BothHalvesTrainOnAndAreOneMeshAgain) {
   ExpectOneModel(&run);
 }
 
+using OwnLink = NetworkTest;
+
+// The one that is cut off is told so by its own kernel, and cannot be asked how it fares.
+TEST_F(OwnLink, WhoseIsDownTrainsOnAloneAndComesBack) {
+  Mesh mesh(kNodes, MeshOf(kNodes, "membership { detection_target_ms: 1500 }"));
+  GossipRun run(&mesh, EndlessRun(kNodes));
+  ASSERT_TRUE(AwaitRounds(run, 10));
+  const int last = kNodes - 1;
+  const uint64_t published = run.Stats(last).rounds_published();
+
+  ASSERT_TRUE(network().RunIn(last, "ip link set wire down"));
+  for (int k = 0; k < last; ++k) {
+    EXPECT_TRUE(AwaitView(mesh, run, k, kNodes - 1)) << "daemon " << k;
+  }
+  EXPECT_TRUE(AwaitRounds(run, 20, last));
+  ASSERT_TRUE(network().RunIn(last, "ip link set wire up"));
+  for (int k = 0; k < kNodes; ++k) {
+    EXPECT_TRUE(AwaitView(mesh, run, k, kNodes)) << "daemon " << k;
+  }
+  EXPECT_GT(run.Stats(last).rounds_published(), published + 20);
+  EXPECT_TRUE(AwaitCoupled(run));
+  const uint64_t of_last = ArrivedFrom(run, 0, last);
+  EXPECT_TRUE(AwaitRounds(run, 20));
+  EXPECT_GT(ArrivedFrom(run, 0, last), of_last);
+  ExpectOneModel(&run);
+}
+
 }  // namespace
 }  // namespace weightmesh
