@@ -29,6 +29,13 @@ constexpr size_t kWaitingPerSegmentMax = 16;
 // for ever.
 constexpr size_t kReadsPerSegmentMax = 2;
 
+// False for a round before the first that the source takes part in: it is asked for by who has not
+// heard that the replica that had its name is gone.
+bool MayComeToPublish(const ReplicaInfo& source, const PullRequest& request) {
+  if (request.oldest_round != kNoRound) return true;  // of another that catches up
+  return source.state != ReplicaState::kJoining && request.round >= source.active_from;
+}
+
 }  // namespace
 
 ReplicaSource::ReplicaSource(AttachId attach, Run* run, StepContext* context,
@@ -151,6 +158,11 @@ void ReplicaSource::Requested(const PullRequest& request) {
   }
   if (!MayRead(request)) {
     return Refuse(request, RequestRefusal::kForeignReader, wire::Verdict::kDead);
+  }
+  const Member* own = run_->Find(request.source);
+  if (own != nullptr && !MayComeToPublish(own->info, request)) {
+    ++statistics_->requests_late;
+    return Answer(request, wire::Verdict::kDead);
   }
   const std::optional<uint32_t> reader = run_->NumberOf(request.reader);
   if (reader.has_value() && *reader < lapsed_.size()) lapsed_[*reader] = false;

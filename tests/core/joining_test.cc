@@ -203,6 +203,24 @@ TEST_F(JoiningTest, ADeadReplicasNameIsItsSuccessors) {
   EXPECT_TRUE(TakesPart(kName, Value(InfoOf(kName).active_from)));
 }
 
+// Who asks it for its predecessor's rounds has not heard of that one's end: waiting for what never
+// comes would cost a deadline.
+TEST_F(JoiningTest, ASuccessorIsNotWaitedForBeforeItsFirstRound) {
+  harness_.Step(TrainerGone{CoreHarness::kAttach});
+  harness_.Step(JoinEvent(kJoiner, 0));
+  auto verdict_of = [&, id = 0u](uint64_t round) mutable {
+    harness_.Step(PullRequested{harness_.RequestFrom(1, ++id, round)});
+    return harness_.Only<AnswerPull>().answer.verdict;
+  };
+  EXPECT_EQ(verdict_of(1), Verdict::kDead);
+  CatchUp(10, 9);
+  EXPECT_EQ(verdict_of(10), Verdict::kDead);
+  harness_.Step(CaughtUp{kJoiner});
+  const uint64_t first = Value(InfoOf(0).active_from);
+  EXPECT_EQ(verdict_of(first - 1), Verdict::kDead);
+  EXPECT_EQ(verdict_of(first), Verdict::kWaiting);
+}
+
 TEST_F(JoiningTest, WhoDiesIsLeftOutFromTheRoundThatItsDaemonSays) {
   Join();
   CatchUp(1, 1);
