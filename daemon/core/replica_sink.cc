@@ -43,6 +43,8 @@ void ReplicaSink::CatchUp(Round round, std::shared_ptr<const RoundView> view,
                           absl::Span<const Partners> partners, const DerivedTimes& times) {
   GiveUp();
   catching_up_ = true;
+  caught_.resize(segment_bytes_.size());
+  all_caught_ = std::find(caught_.begin(), caught_.end(), kNoRound) == caught_.end();
   Open(round, std::move(view), partners, times);
 }
 
@@ -62,12 +64,20 @@ void ReplicaSink::Open(Round round, std::shared_ptr<const RoundView> view,
   const bool alone = view_->size() < (catching_up_ ? 1 : 2);
   for (uint32_t segment = 0; segment < pulls_.size(); ++segment) {
     pulls_[segment] = SegmentPull{};
-    if (alone) continue;
+    if (alone || (catching_up_ && !IsMissing(segment))) continue;
     pulls_[segment].source = partners[segment].source;
     pulls_[segment].state = PullState::kEnding;
     ++pending_;
   }
-  for (uint32_t segment = 0; segment < pulls_.size() && !alone; ++segment) Ask(segment);
+  for (uint32_t segment = 0; segment < pulls_.size(); ++segment) {
+    if (IsOpen(pulls_[segment])) Ask(segment);
+  }
+}
+
+// A pass that is cut short by its deadline leaves the rest to the next ones.
+bool ReplicaSink::IsMissing(uint32_t segment) const {
+  const Round caught = caught_[segment];
+  return all_caught_ ? Next(caught) < run_->newest_round() : caught == kNoRound;
 }
 
 void ReplicaSink::Skip(Round round) {
@@ -196,7 +206,7 @@ void ReplicaSink::Answered(SegmentId segment_id, uint32_t buffer, const PullAnsw
       pull.state = PullState::kWaiting;
       pull.source_round = answer.round;
       WakeBy(context_->now() + times_.probe_timeout);
-      if (overdue_[pull.source] == Value(answer.round)) {
+      if (!catching_up_ && overdue_[pull.source] == Value(answer.round)) {
         EndLate(segment);
       } else {
         overdue_[pull.source] = kNotOverdue;
@@ -338,6 +348,7 @@ std::optional<double> ReplicaSink::Mixed(Round round,
     ++statistics_->pulls[static_cast<size_t>(outcome)];
     ++statistics_->segments[segment].pulls[static_cast<size_t>(outcome)];
     if (outcome == Outcome::kArrived) {
+      if (catching_up_) caught_[segment] = pull.source_round;
       ++statistics_->sources[pull.source].arrived;
       with_returned = with_returned || run_->heal_watch().Awaits(pull.source);
       statistics_->staleness.Add(Value(round_) - std::min(Value(round_), Value(pull.source_round)));
@@ -428,7 +439,8 @@ void ReplicaSink::MeetDeadline() {
   for (uint32_t segment = 0; segment < pulls_.size(); ++segment) {
     SegmentPull& pull = pulls_[segment];
     if (!IsOpen(pull)) continue;
-    if (round_over && pull.state == PullState::kWaiting && KeptWaiting(pull)) {
+    const bool waited = round_over && pull.state == PullState::kWaiting && !catching_up_;
+    if (waited && KeptWaiting(pull)) {
       overdue_[pull.source] = Value(pull.source_round);
     }
     EndLate(segment);

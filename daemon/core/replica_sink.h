@@ -33,7 +33,8 @@ class ReplicaSink {
   void Begin(Round round, std::shared_ptr<const RoundView> view,
              absl::Span<const Partners> partners, const DerivedTimes& times);
   // The same for a replica that has no round yet: it takes the newest snapshot that each source
-  // has, in any mode until the deadline. `round` only names the collect.
+  // has, in any mode until the deadline. What earlier passes brought is asked for again once
+  // nothing is missing, if it is older than one round. `round` only names the collect.
   void CatchUp(Round round, std::shared_ptr<const RoundView> view,
                absl::Span<const Partners> partners, const DerivedTimes& times);
   // Gives up the former round like Begin, and pulls nothing.
@@ -102,6 +103,7 @@ class ReplicaSink {
     NodeId peer;
   };
 
+  bool IsMissing(uint32_t segment) const;
   bool IsOpen(const SegmentPull& pull) const {
     return pull.state != PullState::kNone && pull.state != PullState::kLanded &&
            pull.state != PullState::kFailed;
@@ -143,7 +145,9 @@ class ReplicaSink {
   Round round_{};
   std::shared_ptr<const RoundView> view_;  // of round_
   bool catching_up_ = false;
-  bool hasty_ = false;  // a collect waits only for what is under way
+  bool all_caught_ = false;    // before this pass
+  std::vector<Round> caught_;  // by segment: the round that passes brought; kNoRound: none
+  bool hasty_ = false;         // a collect waits only for what is under way
   DerivedTimes times_;
   absl::Time begun_at_;
   std::vector<SegmentPull> pulls_;

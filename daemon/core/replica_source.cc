@@ -193,7 +193,7 @@ void ReplicaSource::Park(const PullRequest& request) {
 
 // False, and nothing is said: it must wait.
 bool ReplicaSource::Serve(const PullRequest& request) {
-  const bool any = run_->config().mode == Mode::kAsync || request.oldest_round != kNoRound;
+  const bool any = run_->config().mode == Mode::kAsync || CatchesUp(request);
   if (any) return ServeNewest(request);
   if (request.round > passed_round_) return false;
   const SlotId* slot = FindSlot(request.round);
@@ -235,11 +235,16 @@ bool ReplicaSource::Lease(const PullRequest& request, SlotId slot_id) {
   ReaderLeases& reader = readers_[request.reader];
   reader.round = slot.round;
   ++reader.count;
+  if (CatchesUp(request)) {
+    ++catch_ups_;
+    catch_up_round_ = slot.round;
+  }
   return true;
 }
 
 bool ReplicaSource::Unlease(const PullRequest& request, SlotId slot) {
   --slots_[Value(slot)].leases;
+  if (CatchesUp(request)) --catch_ups_;
   const bool was_last = --readers_.find(request.reader)->second.count == 0;
   ReleaseIfFree(slot);
   return was_last;
@@ -297,15 +302,14 @@ void ReplicaSource::SendEnded(SendId send_id, bool sent) {
     link.bytes_sent += segment_bytes_[segment];
     ++link.sends_ended;
     // Who catches up reads beside the sink, not in its place.
-    const bool catches_up = transfer.request.oldest_round != kNoRound;
-    if (!catches_up) EndClaim(&slots_[Value(transfer.slot)], segment);
+    if (!CatchesUp(transfer.request)) EndClaim(&slots_[Value(transfer.slot)], segment);
   }
   const bool was_last = Unlease(transfer.request, transfer.slot);
   PeerQueue& peer = peers_[transfer.request.peer];
   --peer.active;
   peer.active_bytes -= BytesOf(transfer);
   StartQueued(transfer.request.peer);
-  if (was_last) ServeWaiting();
+  if (was_last || CatchesUp(transfer.request)) ServeWaiting();
 }
 
 void ReplicaSource::StartQueued(NodeId peer_id) {
@@ -357,7 +361,8 @@ void ReplicaSource::Cancelled(NodeId peer_id, RequestId request_id) {
   if (found == queued.end()) return;
   const Transfer transfer = *found;
   queued.erase(found);
-  if (Unlease(transfer.request, transfer.slot)) ServeWaiting();
+  const bool was_last = Unlease(transfer.request, transfer.slot);
+  if (was_last || CatchesUp(transfer.request)) ServeWaiting();
 }
 
 void ReplicaSource::Forget(NodeId peer_id) {

@@ -106,6 +106,8 @@ class ReplicaSource {
   uint32_t ReaderFrom(const Slot& slot, uint32_t segment, uint32_t sink);
   bool Serve(const PullRequest& request);
   bool ServeNewest(const PullRequest& request);
+  static bool CatchesUp(const PullRequest& request) { return request.oldest_round != kNoRound; }
+  bool MayCatchUp() const;
   bool ServeFrom(SlotId slot, const PullRequest& request);
   void Park(const PullRequest& request);
   template <typename Predicate>
@@ -164,6 +166,8 @@ class ReplicaSource {
   std::map<NodeId, PeerQueue> peers_;
   std::map<ReplicaId, ReaderLeases> readers_;
   absl::flat_hash_map<SendId, Transfer> sends_;
+  uint32_t catch_ups_ = 0;  // leases of those who catch up, all on catch_up_round_
+  Round catch_up_round_{};
   absl::Time next_deadline_ = absl::InfiniteFuture();
 };
 

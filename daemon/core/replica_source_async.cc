@@ -28,8 +28,17 @@ SlotId const* ReplicaSource::FindNewest(const PullRequest& request) const {
   return newest;
 }
 
-// False: it must wait for the next publish, or for the end of the reader's leases.
+// All that catch up together get as much of the link as one more peer of a round, and take one slot
+// from the trainer at most: they read the newest round, one after the other.
+bool ReplicaSource::MayCatchUp() const {
+  if (catch_ups_ == 0) return true;
+  return catch_ups_ < sends_per_peer_max_ && catch_up_round_ == published_round_;
+}
+
+// False: it must wait for the next publish, or for the end of the reader's leases, or of others'
+// that catch up.
 bool ReplicaSource::ServeNewest(const PullRequest& request) {
+  if (CatchesUp(request) && !MayCatchUp()) return false;
   while (const SlotId* slot = FindNewest(request)) {
     if (ServeFrom(*slot, request)) return true;
     slots_[Value(*slot)].round = kNoRound;  // the trainer writes there: it is no more

@@ -124,6 +124,64 @@ TEST_F(JoiningTest, EachPassAsksForTheNewestOfEverySegment) {
   }
 }
 
+// Each pass is cut short by its deadline: all of them together must bring everything.
+TEST_F(JoiningTest, APassGoesOnWhereTheLastOneEnded) {
+  harness_.Hear(1, ReplicaState::kActive, 40);
+  Join();
+  const auto asked = [&](uint64_t pass) {
+    harness_.Step(CollectRequested{kJoiner, Round{pass}});
+    std::vector<uint32_t> segments;
+    for (const StartPull& pull : harness_.All<StartPull>()) {
+      segments.push_back(Value(pull.request.segment));
+    }
+    return segments;
+  };
+  const auto land = [&](const StartPull& pull, uint64_t round) {
+    harness_.Step(PullAnswered{CoreHarness::AnswerTo(pull, Verdict::kData, round)});
+    harness_.Step(PullEnded{pull.request.request_id, PullEnd::kLanded});
+  };
+  const auto mixed = [&](uint64_t pass, std::vector<Outcome> outcomes) {
+    std::vector<MixedSegmentResult> results;
+    for (Outcome outcome : outcomes) results.push_back({outcome, 0});
+    harness_.Step(Mixed{kJoiner, Round{pass}, results});
+  };
+  EXPECT_EQ(asked(41), (std::vector<uint32_t>{0, 1, 2}));
+  std::vector<StartPull> pulls = harness_.All<StartPull>();
+  land(pulls[0], 40);
+  land(pulls[2], 38);
+  harness_.Refuse(pulls[1], Verdict::kBusy);
+  mixed(41, {Outcome::kArrived, Outcome::kNone, Outcome::kArrived});
+  EXPECT_EQ(asked(42), (std::vector<uint32_t>{1})) << "what is missing comes first";
+  land(harness_.Only<StartPull>(), 40);
+  mixed(42, {Outcome::kNone, Outcome::kCorrupt, Outcome::kNone});
+  EXPECT_EQ(asked(43), (std::vector<uint32_t>{1})) << "it was bad";
+  land(harness_.Only<StartPull>(), 40);
+  mixed(43, {Outcome::kNone, Outcome::kArrived, Outcome::kNone});
+  EXPECT_EQ(asked(44), (std::vector<uint32_t>{2})) << "then what is old";
+  land(harness_.Only<StartPull>(), 39);
+  mixed(44, {Outcome::kNone, Outcome::kNone, Outcome::kArrived});
+  EXPECT_TRUE(asked(45).empty());
+  EXPECT_EQ(harness_.Only<Deliver>().round, Round{45}) << "at once";
+}
+
+// While it waits for its turn the donor publishes, or not: it is not behind.
+TEST_F(JoiningTest, ADonorThatLetsItWaitIsAskedAgain) {
+  Join();
+  for (uint64_t pass = 1; pass <= 2; ++pass) {
+    harness_.Step(CollectRequested{kJoiner, Round{pass}});
+    const std::vector<StartPull> pulls = harness_.All<StartPull>();
+    ASSERT_EQ(pulls.size(), 3u) << "pass " << pass;
+    for (const StartPull& pull : pulls) {
+      harness_.Step(PullAnswered{CoreHarness::AnswerTo(pull, Verdict::kWaiting, 5)});
+    }
+    EXPECT_TRUE(harness_.All<Deliver>().empty()) << "it waits";
+    harness_.Advance(harness_.founding.config.round_deadline);
+    for (const StartPull& pull : pulls) {
+      harness_.Step(PullEnded{pull.request.request_id, PullEnd::kNoData});
+    }
+  }
+}
+
 TEST_F(JoiningTest, ItsPassesGoToAllOthers) {
   Join();
   std::set<ReplicaId> donors;
@@ -291,12 +349,48 @@ TEST_F(DonorTest, GivesTheNewestItHas) {
   EXPECT_EQ(harness_.Only<StartSend>().slot, SlotId{1});
 }
 
-TEST_F(DonorTest, KeepsAReaderToOneRound) {
+// However many catch up, the trainer has all its slots but one, and others that pull most of the
+// link.
+TEST_F(DonorTest, AllThatCatchUpShareOneSlotAndWhatOnePeerMayHave) {
+  harness_.Hear(1);
+  SyncMessage message = harness_.MessageOf(kName + 1, ReplicaState::kJoining, {0, 1, 2, 3}, true);
+  harness_.Step(SyncReceived{message});
+  const auto other = [this](uint64_t id, uint32_t segment) {
+    PullRequest request = harness_.RequestFrom(kName + 1, id, 1, segment);
+    request.oldest_round = Round{1};
+    return request;
+  };
   harness_.Publish(1, 0);
   harness_.Step(PullRequested{Newest(1, 0)});
+  const SendId first = harness_.Only<StartSend>().send_id;
+  harness_.Step(PullRequested{other(2, 0)});
+  const SendId second = harness_.Only<StartSend>().send_id;
+  harness_.Step(PullRequested{other(3, 1)});
+  EXPECT_EQ(harness_.Only<AnswerPull>().answer.verdict, Verdict::kWaiting) << "two at once";
+  harness_.Step(SendEnded{second, true});
+  const SendId third = harness_.Only<StartSend>().send_id;
+  EXPECT_EQ(harness_.Only<StartSend>().answer.request_id, RequestId{3});
+
   harness_.Publish(2, 1);
-  harness_.Step(PullRequested{Newest(2, 1)});
-  EXPECT_EQ(harness_.Only<StartSend>().answer.round, Round{1}) << "it still reads that one";
+  harness_.Step(PullRequested{Newest(4, 1)});
+  harness_.Step(SendEnded{first, true});
+  EXPECT_TRUE(harness_.All<StartSend>().empty())
+      << "round 1 is read still: it would hold a slot more";
+  harness_.Step(PullRequested{harness_.RequestFrom(harness_.SinkOf(0, 2, 2), 9, 2, 2)});
+  EXPECT_EQ(harness_.All<StartSend>().size(), 1u) << "a round's reads do not wait for that";
+  harness_.Step(SendEnded{third, true});
+  EXPECT_EQ(harness_.Only<StartSend>().answer.request_id, RequestId{4});
+  EXPECT_EQ(harness_.Only<StartSend>().answer.round, Round{2});
+}
+
+TEST_F(DonorTest, WhoIsCancelledMakesRoomForTheNext) {
+  harness_.Publish(1, 0);
+  for (uint32_t segment = 0; segment < 3; ++segment) {
+    harness_.Step(PullRequested{Newest(1 + segment, segment)});
+  }
+  harness_.Step(PullCancelled{CoreHarness::NodeOf(kName), RequestId{3}});
+  harness_.Step(SendEnded{SendId{1}, false});
+  EXPECT_TRUE(harness_.All<StartSend>().empty()) << "nobody waits any more";
 }
 
 TEST_F(DonorTest, HasNothingBeforeItsFirstPublish) {
