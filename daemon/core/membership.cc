@@ -267,6 +267,19 @@ void Membership::ProbeNow(absl::Time now, NodeId node, absl::Duration timeout, A
   actions->push_back(Probe{node, found->second.info.control_address, timeout});
 }
 
+absl::Duration Membership::PullUnanswered(absl::Time now, NodeId node) {
+  const auto found = peers_.find(node);
+  if (found == peers_.end()) return absl::ZeroDuration();
+  absl::Time& since = found->second.unanswered_since;
+  since = std::min(since, now);
+  return now - since;
+}
+
+void Membership::LinkWorks(NodeId node) {
+  const auto found = peers_.find(node);
+  if (found != peers_.end()) found->second.unanswered_since = absl::InfiniteFuture();
+}
+
 void Membership::LinkReady(NodeId node, SessionId session) {
   const auto found = peers_.find(node);
   if (found == peers_.end()) return;
@@ -283,7 +296,9 @@ void Membership::LinkFailed(absl::Time now, NodeId node) {
 
 void Membership::LinkCut(NodeId node) {
   const auto found = peers_.find(node);
-  if (found != peers_.end()) found->second.linked_session = 0;
+  if (found == peers_.end()) return;
+  found->second.linked_session = 0;
+  found->second.unanswered_since = absl::InfiniteFuture();
 }
 
 bool Membership::IsLinked(NodeId node) const {

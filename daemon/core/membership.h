@@ -42,6 +42,8 @@ struct Peer {
   absl::Time silent_since = absl::InfinitePast();
   // Session that the data plane is connected to; 0: none.
   SessionId linked_session = 0;
+  // Since when it answers no pull, and no frame of it comes; infinite: it does.
+  absl::Time unanswered_since = absl::InfiniteFuture();
   // When the process of info.session started, as far as it says so itself.
   absl::Time started_at = absl::InfiniteFuture();
   // A later process of this node_id, found out while this one lives; session 0: none.
@@ -159,6 +161,11 @@ class Membership {
   // Seeds whose names are found at `addresses` now, besides those of the options: they are asked
   // like them until they are not among these any more.
   void FindSeeds(absl::Time now, const std::vector<std::string>& addresses);
+
+  // It did not answer a pull. How long that has been so, since its last frame.
+  absl::Duration PullUnanswered(absl::Time now, NodeId node);
+  // A frame of it has come.
+  void LinkWorks(NodeId node);
 
   // There is news: syncs with all that answer, without waiting for the interval.
   void SyncSoon(absl::Time now);

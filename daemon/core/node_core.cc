@@ -112,13 +112,26 @@ void NodeCore::Impl::Doubt(NodeId node, absl::string_view reason, absl::Duration
   membership_.ProbeNow(now_, node, timeout, actions_);
 }
 
-// The transport forgets the link: what is left is to make it anew.
+// A node may answer calls while its link brings nothing: where packets were lost for some time, TCP
+// tries again ever more rarely.
+void NodeCore::Impl::PullUnanswered(NodeId node, absl::Duration timeout, absl::Duration patience) {
+  if (membership_.PullUnanswered(now_, node) >= patience) {
+    CutLink(node, "it has answered no pull for two round deadlines");
+  }
+  Doubt(node, "it did not answer a pull", timeout);
+}
+
 void NodeCore::Impl::CutLink(NodeId node) {
+  CutLink(node, "a transfer over it has hung for two round deadlines");
+}
+
+// The transport forgets the link: what is left is to make it anew.
+void NodeCore::Impl::CutLink(NodeId node, absl::string_view reason) {
   ++links_[node].cuts;
   const Peer* peer = membership_.Find(node);
   Warn(absl::StrCat("the link to node ", node.ToString(), " at ",
                     peer == nullptr ? "no known address" : peer->info.control_address,
-                    " is cut: a transfer over it has hung for two round deadlines"));
+                    " is cut: ", reason));
   membership_.LinkCut(node);
   Emit(weightmesh::CutLink{node});
 }
@@ -246,6 +259,7 @@ void NodeCore::Impl::On(const Mixed& event) {
 void NodeCore::Impl::On(const PullRequested& event) {
   const PullRequest& request = event.request;
   Heard(request.peer);
+  membership_.LinkWorks(request.peer);
   ObserveRound(request.run_key, request.newest_round);
   LocalReplica* local = FindHosted(request.source);
   if (local == nullptr || local->run().key() != request.run_key) {
@@ -274,6 +288,7 @@ void NodeCore::Impl::On(const PullCancelled& event) {
 void NodeCore::Impl::On(const PullAnswered& event) {
   const PullAnswer& answer = event.answer;
   Heard(answer.peer);
+  membership_.LinkWorks(answer.peer);
   ObserveRound(answer.run_key, answer.newest_round);
   const auto found = open_pulls_.find(answer.request_id);
   if (found == open_pulls_.end()) return;

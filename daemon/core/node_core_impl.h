@@ -59,6 +59,7 @@ class NodeCore::Impl final : public StepContext {
   absl::Time HeardFrom(NodeId node) const override;
   void AskForLife(NodeId node, absl::Duration timeout) override;
   void Doubt(NodeId node, absl::string_view reason, absl::Duration timeout) override;
+  void PullUnanswered(NodeId node, absl::Duration timeout, absl::Duration patience) override;
   SlotKeeper& keeper() override { return *keeper_; }
   void CutLink(NodeId node) override;
   void RequestRefused(NodeId peer, RequestRefusal reason) override;
@@ -110,6 +111,7 @@ class NodeCore::Impl final : public StepContext {
   void On(const DrainRequested& event);  // node_draining.cc
   void On(const TimerFired& event);
 
+  void CutLink(NodeId node, absl::string_view reason);
   LocalReplica* FindLocal(AttachId attach);
   // Whether nobody has come under its name since, here or elsewhere.
   bool IsNewestLife(const LocalReplica& local) const;

@@ -415,7 +415,7 @@ void ReplicaSink::FindSilent() {
     } else if (context_->now() - pull.asked_at < times_.probe_timeout) {
       continue;
     } else {
-      context_->Doubt(source.node, "it did not answer a pull", times_.probe_timeout);
+      context_->PullUnanswered(source.node, times_.probe_timeout, 2 * times_.round_deadline);
     }
     pull.state = PullState::kEnding;
     pull.verdict = Outcome::kDead;

@@ -33,6 +33,9 @@ class StepContext {
   virtual void AskForLife(NodeId node, absl::Duration timeout) = 0;
   // The node did not answer: skip it until it does, and probe it at once.
   virtual void Doubt(NodeId node, absl::string_view reason, absl::Duration timeout) = 0;
+  // The same of a node that has not answered a pull. Once none of its frames has come for
+  // `patience`, its link is made anew.
+  virtual void PullUnanswered(NodeId node, absl::Duration timeout, absl::Duration patience) = 0;
 
   // Breaks the link to the node by force; it is made anew.
   virtual void CutLink(NodeId node) = 0;
