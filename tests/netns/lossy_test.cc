@@ -1,4 +1,7 @@
 // Networks that lose packets, here and there or one way only, are no death.
+#include <string>
+#include <utility>
+
 #include "absl/time/clock.h"
 #include "tests/netns/network_test.h"
 
@@ -41,6 +44,31 @@ TEST_F(Lossy, ALinkThatWorksOneWayIsNoDeath) {
   EXPECT_TRUE(Mesh::Await([&] { return ArrivedFrom(run, 1, 0) > arrived; }, kLimit));
   EXPECT_TRUE(AwaitCoupled(run));
   ExpectNobodyWasBuried(mesh);
+  ExpectOneModel(&run);
+}
+
+// A firewall that lets only the control plane through: two nodes know that the other lives, and get
+// no data from it. Nobody's transport may stand still for it.
+TEST_F(Lossy, ABlockedDataPortHoldsUpNoOtherLink) {
+  MeshOptions options = MeshOf(3);
+  Mesh mesh(3, options);
+  const std::string control = std::to_string(options.sites[0].port);
+  for (const auto& [from, to] : {std::pair(0, 2), std::pair(2, 0)}) {
+    ASSERT_TRUE(Filter(to, "-A INPUT -p tcp -s " + StarNetwork::IpOf(from) +
+                               " -m multiport ! --ports " + control + " -j DROP"));
+  }
+  GossipRun run(&mesh, EndlessRun(3));
+  ASSERT_TRUE(AwaitRounds(run, 20));
+  for (const auto& [reader, source] :
+       {std::pair(0, 1), std::pair(1, 0), std::pair(1, 2), std::pair(2, 1)}) {
+    const uint64_t arrived = ArrivedFrom(run, reader, source);
+    EXPECT_TRUE(
+        Mesh::Await([&] { return ArrivedFrom(run, reader, source) > arrived + 20; }, kLimit))
+        << reader << " from " << source;
+  }
+  EXPECT_EQ(ArrivedFrom(run, 0, 2), 0u);
+  Heal();
+  EXPECT_TRUE(Mesh::Await([&] { return ArrivedFrom(run, 0, 2) > 0; }, kLimit));
   ExpectOneModel(&run);
 }
 

@@ -14,6 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "daemon/core/check.h"
 #include "daemon/core/hash.h"
 
@@ -38,6 +39,9 @@ std::vector<Setting> Defaults(const std::string& network_devices, unsigned major
   // How soon a peer that lost its side of an endpoint is noticed when nothing else tells; 20 s is
   // UCX's.
   defaults.push_back({"KEEPALIVE_INTERVAL", "1s"});
+  // By default connect() blocks: to a peer whose packets vanish, for minutes, and with it every
+  // other peer's pulls.
+  defaults.push_back({"TCP_CONN_NB", "y"});
   // From 1.20 on, TCP with error handling moves 1.1 GiB/s in the default segments, 2.9 in 256k, 3.8
   // in 512k and 3.6 in 1m (1.22, pull_bench, two segments of 4 MiB in flight); 1.13 needs none.
   if (std::pair(major, minor) >= std::pair(1u, 20u)) {
@@ -45,6 +49,13 @@ std::vector<Setting> Defaults(const std::string& network_devices, unsigned major
     defaults.push_back({"TCP_RX_SEG_SIZE", "512k"});
   }
   return defaults;
+}
+
+// What ucp_config_modify knows a setting by. Before 1.17 it wants those of a transport without the
+// transport's prefix, and ignores them with it.
+absl::string_view KeyOf(absl::string_view name, unsigned major, unsigned minor) {
+  if (std::pair(major, minor) < std::pair(1u, 17u)) absl::ConsumePrefix(&name, "TCP_");
+  return name;
 }
 
 std::string PackAddress(absl::string_view ucx_address) {
@@ -141,7 +152,8 @@ absl::Status UcxWorker::OpenContext(const std::string& network_devices) {
   for (const Setting& setting : Defaults(network_devices, major, minor)) {
     const std::string variable = absl::StrCat("UCX_", setting.name);
     if (setting.value.empty() || settings_.count(variable) > 0) continue;
-    status = ucp_config_modify(config, setting.name, setting.value.c_str());
+    const std::string key(KeyOf(setting.name, major, minor));
+    status = ucp_config_modify(config, key.c_str(), setting.value.c_str());
     if (status != UCS_OK) {
       return UcxError(absl::StrCat("UCX ", version_, " refuses ", variable, "=", setting.value,
                                    "; set ", variable, " in the environment"),
