@@ -68,6 +68,8 @@ struct SimArena {
 
   // The page: the daemon's words.
   Round next_round{};
+  Round newest_round{};
+  Round active_from{};
   absl::Duration publish_wait;
   absl::Duration collect_wait;
   Round leaves_at{};

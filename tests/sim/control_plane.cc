@@ -40,7 +40,10 @@ void ControlPlane::Start(Call new_call) {
       caller->Step(answer);
     });
   };
-  callee->process().PostToSelf(Delay(), [call, reply] { call->serve(reply); });
+  const int copies = world_->Chance(world_->options.control_duplicate) ? 2 : 1;
+  for (int copy = 0; copy < copies; ++copy) {
+    callee->process().PostToSelf(Delay(), [call, reply] { call->serve(reply); });
+  }
 }
 
 void ControlPlane::Sync(uint32_t node, const struct Sync& action) {

@@ -12,18 +12,30 @@ namespace weightmesh::sim {
 
 void Ledger::Trace(absl::Span<const uint64_t> words) { trace_ = Mix64(trace_ ^ Hash64(words)); }
 
-void Ledger::Published(ReplicaId replica, Round round, absl::Span<const double> values) {
+void Ledger::Published(absl::Time now, ReplicaId replica, Round round,
+                       absl::Span<const double> values) {
   auto& rounds = published_[replica];
-  rounds[round].assign(values.begin(), values.end());
+  rounds[round] = Snapshot{now, {values.begin(), values.end()}};
   if (rounds.size() > kPublishedKept) rounds.erase(rounds.begin());
 }
 
 bool Ledger::IsTrue(ReplicaId replica, Round round, uint32_t segment, double value) const {
   const auto rounds = published_.find(replica);
   if (rounds == published_.end()) return false;
-  const auto values = rounds->second.find(round);
-  if (values == rounds->second.end()) return round < rounds->second.begin()->first;
-  return std::bit_cast<uint64_t>(values->second[segment]) == std::bit_cast<uint64_t>(value);
+  const auto snapshot = rounds->second.find(round);
+  if (snapshot == rounds->second.end()) return round < rounds->second.begin()->first;
+  const double published = snapshot->second.values[segment];
+  return std::bit_cast<uint64_t>(published) == std::bit_cast<uint64_t>(value);
+}
+
+std::optional<absl::Time> Ledger::PublishedAt(ReplicaId replica,
+                                              absl::FunctionRef<bool(Round)> will_do) const {
+  const auto rounds = published_.find(replica);
+  if (rounds == published_.end()) return std::nullopt;
+  for (const auto& [round, snapshot] : rounds->second) {
+    if (will_do(round)) return snapshot.published_at;
+  }
+  return std::nullopt;
 }
 
 void Ledger::Mixed(uint32_t trainer, Round round, absl::Span<const MixedRow> rows,

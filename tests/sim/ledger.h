@@ -4,9 +4,12 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "daemon/core/ids.h"
 #include "daemon/core/statistics.h"
@@ -32,12 +35,19 @@ class Ledger {
   }
   const std::vector<std::string>& violations() const { return violations_; }
 
+  // Rows of trainers, and segments.
+  uint32_t trainers() const { return trainers_; }
+  uint32_t segments() const { return segments_; }
+
   // Everything that decides goes in; equal simulations end with equal hashes.
   void Trace(absl::Span<const uint64_t> words);
   uint64_t trace() const { return trace_; }
 
   // `replica` has published `values` as `round`, one for each segment.
-  void Published(ReplicaId replica, Round round, absl::Span<const double> values);
+  void Published(absl::Time now, ReplicaId replica, Round round, absl::Span<const double> values);
+  // When it published the first round that `will_do`; nothing: none, or it is long past.
+  std::optional<absl::Time> PublishedAt(ReplicaId replica,
+                                        absl::FunctionRef<bool(Round)> will_do) const;
   // Whether that is what it published. Rounds that are long past are taken on trust.
   bool IsTrue(ReplicaId replica, Round round, uint32_t segment, double value) const;
 
@@ -79,7 +89,11 @@ class Ledger {
   std::vector<std::string> violations_;
   uint64_t trace_ = 0;
   std::map<Round, RoundRecord> rounds_;
-  std::map<ReplicaId, std::map<Round, std::vector<double>>> published_;
+  struct Snapshot {
+    absl::Time published_at;
+    std::vector<double> values;
+  };
+  std::map<ReplicaId, std::map<Round, Snapshot>> published_;
   std::vector<OutcomeCounts> outcomes_;
   std::map<uint64_t, uint64_t> staleness_;
 };

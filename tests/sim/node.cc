@@ -34,18 +34,54 @@ void SimNode::Start() {
   options.last_members = kept_members_;
   options.sync_interval = world_->options.sync_interval;
   options.sends_per_peer_max = world_->options.sends_per_peer_max;
-  core_ = std::make_unique<NodeCore>(options, this, world_->queue.now());
+  core_ = std::make_unique<NodeCore>(options, this, now());
   timer_due_ = absl::InfiniteFuture();
+  drained_ = false;
+  ends_when_drained_ = false;
+  Tell(ProcessChange::kStarted);
   ArmTimer();
 }
 
 void SimNode::Kill() {
   if (!process_.is_up()) return;
   process_.Kill();
+  Tell(ProcessChange::kKilled);
   data_->ProcessEnded(index_);
   for (auto& [attach, trainer] : trainers_) trainer->OnDaemonGone();
   trainers_.clear();
   arenas_.clear();
+}
+
+void SimNode::Stop() {
+  if (!process_.is_up() || process_.is_stopped()) return;
+  process_.Stop();
+  Tell(ProcessChange::kStopped);
+}
+
+void SimNode::Resume() {
+  if (!process_.is_stopped()) return;
+  Tell(ProcessChange::kResumed);
+  process_.Resume();
+}
+
+void SimNode::JumpClock(absl::Duration jump) {
+  clock_ahead_ += jump;
+  if (!process_.is_up()) return;
+  Tell(ProcessChange::kClockJumped);
+  timer_due_ = absl::InfiniteFuture();
+  ArmTimer();
+  for (auto& [attach, trainer] : trainers_) trainer->OnClockJump(jump);
+}
+
+void SimNode::Drain(absl::Duration deadline, bool ends) {
+  ends_when_drained_ = ends;
+  Post(absl::ZeroDuration(), DrainRequested{deadline, ends});
+}
+
+void SimNode::Tell(ProcessChange change) {
+  for (Observer* observer : world_->observers) {
+    observer->OnNode(world_->queue.now(), index_, change);
+  }
 }
 
 void SimNode::Post(absl::Duration delay, Event event) {
@@ -57,14 +93,17 @@ void SimNode::Step(const Event& event) {
   ++world_->core_steps;
   if (world_->times_core) {
     const auto begun = std::chrono::steady_clock::now();
-    core_->Step(world_->queue.now(), event, &actions_);
+    core_->Step(now(), event, &actions_);
     world_->core_time += std::chrono::steady_clock::now() - begun;
   } else {
-    core_->Step(world_->queue.now(), event, &actions_);
+    core_->Step(now(), event, &actions_);
   }
   // Actions only post: nothing here steps a core, so actions_ stays as it is.
   world_->ledger.Trace({static_cast<uint64_t>(absl::ToUnixNanos(world_->queue.now())), index_,
                         event.index(), actions_.size()});
+  for (Observer* observer : world_->observers) {
+    observer->OnStep(world_->queue.now(), index_, event, actions_);
+  }
   for (const Action& action : actions_) {
     std::visit([this](const auto& a) { Run(a); }, action);
   }
@@ -75,16 +114,15 @@ void SimNode::ArmTimer() {
   const absl::Time due = core_->next_deadline();
   if (due >= timer_due_ || due == absl::InfiniteFuture()) return;
   timer_due_ = due;
-  process_.PostToSelf(due - world_->queue.now(), [this, due] { OnTimer(due); });
+  process_.PostToSelf(due - now(), [this, due] { OnTimer(due); });
 }
 
 void SimNode::OnTimer(absl::Time due) {
   if (due != timer_due_) return;  // an earlier one has taken its place
   timer_due_ = absl::InfiniteFuture();
-  const absl::Time now = world_->queue.now();
-  if (core_->next_deadline() > now) return ArmTimer();
-  timers_at_once_ = now == last_timer_ ? timers_at_once_ + 1 : 0;
-  last_timer_ = now;
+  if (core_->next_deadline() > now()) return ArmTimer();
+  timers_at_once_ = now() == last_timer_ ? timers_at_once_ + 1 : 0;
+  last_timer_ = now();
   if (timers_at_once_ > kTimersAtOnceMax) {
     world_->ledger.Violate(absl::StrCat("the core of node ", index_,
                                         " wants its timer again and again at one instant"));
@@ -167,6 +205,8 @@ void SimNode::Run(const UpdatePage& action) {
   const auto arena = FindArena(action.attach);
   if (arena == nullptr) return world_->ledger.Violate("a page of an arena that is not there");
   arena->next_round = action.next_round;
+  arena->newest_round = action.newest_round;
+  arena->active_from = action.active_from;
   arena->publish_wait = action.publish_wait;
   arena->collect_wait = action.collect_wait;
   arena->leaves_at = action.leaves_at;
@@ -209,7 +249,10 @@ void SimNode::Run(const FreeArena& action) {
   trainers_.erase(action.attach);
 }
 
-void SimNode::Run(const Drained&) { drained_ = true; }
+void SimNode::Run(const Drained&) {
+  drained_ = true;
+  if (ends_when_drained_) world_->queue.After(absl::ZeroDuration(), [this] { Kill(); });
+}
 
 void SimNode::Run(const EndDaemon& action) {
   end_reason_ = action.reason;

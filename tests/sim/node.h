@@ -29,6 +29,7 @@ class AttachedTrainer {
   virtual void OnLeaveFinished() = 0;
   virtual void OnDoorbell() = 0;
   virtual void OnDaemonGone() = 0;
+  virtual void OnClockJump(absl::Duration jump) = 0;
 };
 
 class SimNode final : public SlotKeeper {
@@ -48,7 +49,10 @@ class SimNode final : public SlotKeeper {
   void PoseAs(uint32_t index) { identity_ = index; }
   // Why the core asked its daemon to end; empty if it did not.
   const std::string& end_reason() const { return end_reason_; }
-  // DrainRequested has been answered.
+  // As `weightmeshctl drain`; `ends`: as SIGTERM, and the process ends afterwards. REQUIRES: it is
+  // up.
+  void Drain(absl::Duration deadline, bool ends);
+  // That has been answered.
   bool drained() const { return drained_; }
   // The disk of the daemon is lost: its next process knows nobody.
   void LoseDisk() { kept_members_.clear(); }
@@ -56,8 +60,12 @@ class SimNode final : public SlotKeeper {
   const std::deque<std::string>& log() const { return log_; }
   // SIGKILL: links break, trainers notice.
   void Kill();
-  void Stop() { process_.Stop(); }
-  void Resume() { process_.Resume(); }
+  void Stop();
+  void Resume();
+  // The clock of its machine, which its trainers have too, is ahead by so much more from now on:
+  // the machine stood still, and whatever was to come meanwhile was held up on its way. Not
+  // negative: the core's clock never goes back.
+  void JumpClock(absl::Duration jump);
 
   // Feeds the core and runs what it asks for. REQUIRES: called by a task of process().
   void Step(const Event& event);
@@ -100,6 +108,8 @@ class SimNode final : public SlotKeeper {
   void Run(const Drained& action);
   void Run(const EndDaemon& action);
   void Run(const Log& action);
+  absl::Time now() const { return world_->queue.now() + clock_ahead_; }
+  void Tell(ProcessChange change);
   AttachedTrainer* Trainer(AttachId attach) const;
   void CheckDeliver(const Deliver& action) const;
   void ArmTimer();
@@ -114,11 +124,13 @@ class SimNode final : public SlotKeeper {
   bool drained_ = false;
   std::vector<LastMember> kept_members_;  // on disk
   std::deque<std::string> log_;
+  bool ends_when_drained_ = false;
   SimProcess process_;
   std::unique_ptr<NodeCore> core_;
   std::map<AttachId, AttachedTrainer*> trainers_;
   std::map<AttachId, std::shared_ptr<SimArena>> arenas_;
   uint64_t attaches_ = 0;
+  absl::Duration clock_ahead_;
   Actions actions_;
   absl::Time timer_due_ = absl::InfiniteFuture();
   absl::Time last_timer_;

@@ -35,7 +35,8 @@ struct SimOptions {
   // --- the mesh ---
   uint32_t nodes = 8;
   uint32_t replicas_per_node = 1;
-  uint32_t seeds = 1;  // the first so many nodes are everybody's seeds
+  uint32_t spare_rows = 0;  // of the ledger, for trainers that come later under names of their own
+  uint32_t seeds = 1;       // the first so many nodes are everybody's seeds
   absl::Duration sync_interval = absl::Seconds(1);
   uint32_t sends_per_peer_max = 4;
 
@@ -60,6 +61,7 @@ struct SimOptions {
   absl::Duration control_delay = absl::Microseconds(300);
   absl::Duration control_jitter = absl::Microseconds(500);  // uniform on top; may overtake
   double control_loss = 0;                                  // chance for a request or an answer
+  double control_duplicate = 0;                             // chance that a request comes twice
 
   // --- the trainers ---
   absl::Duration doorbell = absl::Microseconds(20);      // between trainer and daemon, each way

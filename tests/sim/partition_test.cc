@@ -34,16 +34,6 @@ class Partition : public testing::TestWithParam<Mode> {
     return options;
   }
 
-  // Nothing passes between nodes of which `apart` holds, either way; links hang, as a cable that
-  // was pulled makes them.
-  static void Part(Simulator* simulator, const std::function<bool(uint32_t, uint32_t)>& apart) {
-    simulator->control().Block(apart);
-    for (uint32_t a = 0; a < kNodes; ++a) {
-      for (uint32_t b = a + 1; b < kNodes; ++b) {
-        if (apart(a, b)) simulator->data().Hang(a, b);
-      }
-    }
-  }
   static bool AreHalves(uint32_t a, uint32_t b) { return (a < kNodes / 2) != (b < kNodes / 2); }
 
   static size_t Reachable(Simulator* simulator, uint32_t k) {
@@ -102,7 +92,7 @@ TEST_P(Partition, HalvesTrainOnAndAreOneMeshAgain) {
     Simulator simulator(Mesh(seed));
     simulator.StartAll();
     simulator.RunFor(absl::Seconds(2));
-    Part(&simulator, AreHalves);
+    simulator.Part(AreHalves);
     ASSERT_TRUE(simulator.RunUntil(
         [&] { return AllReach(&simulator, kNodes / 2) && AllView(&simulator, kNodes / 2); },
         absl::Seconds(15)))
@@ -117,7 +107,7 @@ TEST_P(Partition, HalvesTrainOnAndAreOneMeshAgain) {
     EXPECT_GE(simulator.ledger().Count(Outcome::kArrived), arrived + 80 * 4 * kNodes * 9 / 10)
         << "seed " << seed << ": within its half each pull finds somebody";
 
-    Part(&simulator, [](uint32_t, uint32_t) { return false; });
+    simulator.Part(nullptr);
     ASSERT_TRUE(simulator.RunUntil(
         [&] { return AllReach(&simulator, kNodes) && AllView(&simulator, kNodes); },
         absl::Seconds(30)))

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -20,15 +19,24 @@ SimOptions Complete(SimOptions options) {
 
 }  // namespace
 
-Simulator::Simulator(SimOptions options) {
-  const uint32_t trainers = options.nodes * options.replicas_per_node;
-  world_ = std::make_unique<World>(Complete(std::move(options)), trainers);
+Simulator::Simulator(SimOptions options)
+    : world_(std::make_unique<World>(
+          Complete(options), options.nodes * options.replicas_per_node + options.spare_rows)),
+      leased_slots_(&world_->ledger),
+      pulls_end_once_(&world_->ledger),
+      limits_({options.segments, options.sends_per_peer_max}, &world_->ledger),
+      waits_(&world_->ledger) {
+  for (Observer* check :
+       std::initializer_list<Observer*>{&leased_slots_, &pulls_end_once_, &limits_, &waits_}) {
+    Watch(check);
+  }
   data_ = std::make_unique<DataPlane>(world_.get());
   control_ = std::make_unique<ControlPlane>(world_.get(), data_.get());
   for (uint32_t index = 0; index < world_->options.nodes; ++index) {
     nodes_.push_back(std::make_unique<SimNode>(index, world_.get(), data_.get(), control_.get()));
     world_->nodes.push_back(nodes_.back().get());
   }
+  const uint32_t trainers = world_->options.nodes * world_->options.replicas_per_node;
   for (uint32_t index = 0; index < trainers; ++index) {
     AddTrainer(index / world_->options.replicas_per_node, index, nullptr);
   }
@@ -79,6 +87,26 @@ void Simulator::Lose(double frames, double calls) {
 }
 
 void Simulator::Inject(const SimFaults& faults) { world_->options.faults = faults; }
+
+void Simulator::Disorder(absl::Duration jitter, double duplicate) {
+  world_->options.control_jitter = jitter;
+  world_->options.control_duplicate = duplicate;
+}
+
+void Simulator::Part(const std::function<bool(uint32_t, uint32_t)>& apart) {
+  control_->Block(apart);
+  for (uint32_t a = 0; apart != nullptr && a < nodes(); ++a) {
+    for (uint32_t b = a + 1; b < nodes(); ++b) {
+      if (apart(a, b)) data_->Hang(a, b);
+    }
+  }
+}
+
+void Simulator::Slow(uint32_t ledger_row, double factor) {
+  std::vector<double>& slowness = world_->options.slowness;
+  if (slowness.size() <= ledger_row) slowness.resize(ledger_row + 1, 1);
+  slowness[ledger_row] = factor;
+}
 
 void Simulator::RunFor(absl::Duration time) {
   const absl::Time end = world_->queue.now() + time;
@@ -131,36 +159,9 @@ std::vector<uint64_t> Simulator::ViewDigests(absl::string_view run_id) const {
   return digests;
 }
 
-// What a trainer's core counted against what the trainer itself has seen.
-std::string Simulator::AuditOutcomes(uint32_t index, const ReplicaStatistics& statistics) const {
-  const SimTrainer& trainer = *trainers_[index];
-  if (statistics.sources.size() < 2) return "";  // alone, or never started
-  const uint64_t outcomes =
-      std::accumulate(statistics.pulls.begin(), statistics.pulls.end(), uint64_t{0});
-  const uint64_t pulls = statistics.segments_published;  // none are due to one alone
-  if (outcomes != pulls) {
-    return absl::StrCat("trainer ", index, " had ", pulls, " pulls and ", outcomes, " outcomes");
-  }
-  const bool shares_its_row =
-      trainers_.size() > world_->options.nodes * world_->options.replicas_per_node;
-  if (trainer.state() != TrainerState::kLeft || shares_its_row) return "";
-  // Rounds that it did not mix are LATE or CANCELLED, or failed before.
-  const OutcomeCounts& seen = world_->ledger.outcomes(trainer.index());
-  for (size_t k = 0; k < seen.size(); ++k) {
-    const bool exact = k == static_cast<size_t>(Outcome::kArrived) ||
-                       k == static_cast<size_t>(Outcome::kCorrupt) ||
-                       k == static_cast<size_t>(Outcome::kRefused);
-    if (exact ? statistics.pulls[k] != seen[k] : statistics.pulls[k] < seen[k]) {
-      return absl::StrCat("trainer ", index, " saw ", seen[k], " pulls end as ",
-                          OutcomeName(static_cast<Outcome>(k)), ", its core counted ",
-                          statistics.pulls[k]);
-    }
-  }
-  return "";
-}
-
 std::string Simulator::Audit() const {
   std::vector<std::string> wrong = world_->ledger.violations();
+  if (std::string late = waits_.Check(world_->queue.now()); !late.empty()) wrong.push_back(late);
   bool all_over = true;
   for (uint32_t k = 0; k < trainers_.size(); ++k) {
     const SimTrainer& trainer = *trainers_[k];
@@ -177,8 +178,11 @@ std::string Simulator::Audit() const {
       const bool over =
           trainer.state() == TrainerState::kLeft || trainer.state() == TrainerState::kDead;
       if (!over || &trainer.node() != node.get()) continue;
-      std::string differs = AuditOutcomes(k, statistics[trainer.attach()]);
-      if (!differs.empty()) wrong.push_back(std::move(differs));
+      const ReplicaStatistics& counted = statistics[trainer.attach()];
+      if (counted.sources.size() < 2) continue;  // alone, or never started
+      const bool left = trainer.state() == TrainerState::kLeft;
+      std::string differs = CheckOutcomes(counted, trainer.outcomes(), left);
+      if (!differs.empty()) wrong.push_back(absl::StrCat("trainer ", k, ": ", differs));
     }
   }
   if (all_over && data_->open_transfers() > 0) {

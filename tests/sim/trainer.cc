@@ -1,16 +1,16 @@
-// Publish, collect and mix, as client/src/round_driver.cc does them.
+// The life of a trainer, and its waits.
 #include "tests/sim/trainer.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
+#include <utility>
 
 namespace weightmesh::sim {
+namespace {
 
-using control_page::SlotState;
-using control_page::SlotWord;
-using control_page::SlotWordRound;
-using control_page::SlotWordState;
+// What the start may take beyond its timeout: the daemon holds trainers back for links.
+constexpr absl::Duration kLinkWait = absl::Seconds(5);
+
+}  // namespace
 
 SimTrainer::SimTrainer(uint32_t index, World* world, SimNode* node, TrainerOptions options)
     : index_(index),
@@ -24,13 +24,41 @@ SimTrainer::SimTrainer(uint32_t index, World* world, SimNode* node, TrainerOptio
   for (uint32_t k = 0; k < world_->options.segments; ++k) {
     weights_.push_back(Add(0, 2 * rng_.Unit() - 1));
   }
+  initial_weights_ = weights_;
   unmixed_.assign(weights_.begin(), weights_.end());
+}
+
+void SimTrainer::Tell(ProcessChange change) {
+  for (Observer* observer : world_->observers) {
+    observer->OnTrainer(world_->queue.now(), node_->index(), attach_, change);
+  }
+}
+
+void SimTrainer::Stop() {
+  if (!process_.is_up() || process_.is_stopped()) return;
+  process_.Stop();
+  Tell(ProcessChange::kStopped);
+}
+
+void SimTrainer::Resume() {
+  if (!process_.is_stopped()) return;
+  Tell(ProcessChange::kResumed);
+  process_.Resume();
+}
+
+// Its process ends.
+void SimTrainer::End(TrainerState state) {
+  state_ = state;
+  process_.Kill();
+  Tell(ProcessChange::kKilled);
 }
 
 void SimTrainer::Start() {
   process_.Start();
   state_ = TrainerState::kAttaching;
   attach_ = node_->OpenAttach(this);
+  Tell(ProcessChange::kStarted);
+  TellWait(WaitKind::kStart, options_.start_timeout + kLinkWait, absl::InfiniteDuration());
   AttachRequested request;
   request.attach = attach_;
   request.run_id = options_.run_id;
@@ -38,13 +66,14 @@ void SimTrainer::Start() {
   request.founding = options_.founding;
   request.segment_bytes.assign(world_->options.segments, sizeof(double));
   request.start_timeout = options_.start_timeout;
+  request.joins = options_.joins;
+  join_deadline_ = world_->queue.now() + options_.start_timeout;
   Ring(std::move(request));
 }
 
 void SimTrainer::Kill() {
-  if (IsDone()) return;
-  process_.Kill();
-  state_ = TrainerState::kDead;
+  if (IsDone() || state_ == TrainerState::kNew) return;
+  End(TrainerState::kDead);
   Ring(TrainerGone{attach_});
 }
 
@@ -53,8 +82,9 @@ void SimTrainer::Kill() {
 void SimTrainer::OnStarted() {
   process_.PostToSelf(world_->options.doorbell, [this] {
     if (state_ != TrainerState::kAttaching) return;
-    state_ = TrainerState::kTraining;
-    Compute();
+    WaitIsOver();
+    state_ = options_.joins ? TrainerState::kJoining : TrainerState::kTraining;
+    options_.joins ? CatchUp() : Compute();
   });
 }
 
@@ -64,244 +94,89 @@ void SimTrainer::OnRefused(attach::ReplyCode code, const std::string& message) {
   }
   refusal_ = code;
   refusal_message_ = message;
-  if (state_ != TrainerState::kDead) state_ = TrainerState::kRefused;
-  process_.Kill();
+  End(state_ == TrainerState::kDead ? state_ : TrainerState::kRefused);
 }
 
 void SimTrainer::OnLeaveFinished() {
   process_.PostToSelf(world_->options.doorbell, [this] {
-    if (state_ == TrainerState::kLeaving) Detach();
+    if (state_ != TrainerState::kLeaving) return;
+    WaitIsOver();
+    Detach();
   });
 }
 
+void SimTrainer::LeaveRun() {
+  state_ = TrainerState::kLeaving;
+  TellWait(WaitKind::kLeave, options_.founding.config.round_deadline, absl::InfiniteDuration());
+  Ring(LeaveRequested{attach_});
+}
+
 void SimTrainer::Detach() {
-  state_ = TrainerState::kLeft;
-  process_.Kill();
+  End(TrainerState::kLeft);
   Ring(TrainerGone{attach_});
 }
 
 void SimTrainer::OnDaemonGone() {
-  if (IsDone()) return;
-  state_ = TrainerState::kAlone;
-  process_.Kill();
+  if (!IsDone()) End(TrainerState::kAlone);
 }
 
 void SimTrainer::OnDoorbell() {
   if (wait_ == Wait::kNothing) return;
   process_.PostToSelf(world_->options.doorbell, [this] {
     if (wait_ == Wait::kSlot && TryTakeSlot()) {
-      wait_ = Wait::kNothing;
+      WaitIsOver();
       WriteSnapshot();
     } else if (wait_ == Wait::kCollected && arena_->collected_round >= pending_.round) {
-      wait_ = Wait::kNothing;
-      arena_->collected_round == pending_.round ? Mix() : GiveUpCollect();
-    }
-  });
-}
-
-void SimTrainer::Await(Wait wait, absl::Duration limit, void (SimTrainer::*expired)()) {
-  wait_ = wait;
-  const uint64_t token = ++wait_token_;
-  process_.PostToSelf(limit, [this, token, expired] {
-    if (wait_ == Wait::kNothing || token != wait_token_) return;
-    wait_ = Wait::kNothing;
-    (this->*expired)();
-  });
-}
-
-// --- a step ---
-
-void SimTrainer::Compute() {
-  const SimOptions& options = world_->options;
-  const double slowness = index_ < options.slowness.size() ? options.slowness[index_] : 1;
-  absl::Duration time =
-      options.step * (slowness * (1 + options.step_jitter * (2 * rng_.Unit() - 1)));
-  if (options.stall_chance > 0 && rng_.Unit() < options.stall_chance) {
-    time += options.stall_max * rng_.Unit();
-  }
-  process_.PostToSelf(time, [this] { Exchange(); });
-}
-
-// As in fp64, or both and their sum in fp32.
-double SimTrainer::Add(double weight, double change) const {
-  if (!world_->options.single) return weight + change;
-  return static_cast<float>(weight) + static_cast<float>(change);
-}
-
-void SimTrainer::Update() {
-  const SimOptions& options = world_->options;
-  if (index_ < options.poisoned_from.size() && steps_ >= options.poisoned_from[index_]) {
-    for (size_t k = 0; k < weights_.size(); ++k) weights_[k] = k % 2 == 0 ? NAN : INFINITY;
-  }
-  if (options.noise == 0) return;
-  for (size_t k = 0; k < weights_.size(); ++k) {
-    const double change = Add(0, options.noise * (2 * rng_.Unit() - 1));
-    weights_[k] = Add(weights_[k], change);
-    unmixed_[k] += change;
-  }
-}
-
-void SimTrainer::Exchange() {
-  exchange_begun_ = world_->queue.now();
-  Update();
-  // Lockstep: publish, collect, mix. Otherwise: collect and mix the former round, then publish.
-  IsLockstep() || !pending_.published ? Publish() : Collect();
-}
-
-void SimTrainer::Publish() {
-  pending_ = Pending{std::max(arena_->next_round, Next(newest_round_)), 0, false};
-  if (arena_->leaves_at != kNoRound && pending_.round >= arena_->leaves_at) return LeaveRun();
-  if (TryTakeSlot()) return WriteSnapshot();
-  Await(Wait::kSlot, arena_->publish_wait, &SimTrainer::Skip);
-}
-
-// The oldest readable slot. No mix is pending here, so none is the own term of one.
-bool SimTrainer::TryTakeSlot() {
-  uint64_t oldest = std::numeric_limits<uint64_t>::max();
-  for (uint32_t slot = 0; slot < arena_->words.size(); ++slot) {
-    const uint64_t word = arena_->words[slot];
-    if (SlotWordState(word) != SlotState::kReadable || word >= oldest) continue;
-    oldest = word;
-    pending_.slot = slot;
-  }
-  if (oldest == std::numeric_limits<uint64_t>::max()) return false;
-  arena_->words[pending_.slot] = SlotWord(Value(pending_.round), SlotState::kWriting);
-  auto& snapshot = arena_->snapshots[pending_.slot];
-  std::fill(snapshot.begin(), snapshot.end(), SimSegment{});
-  return true;
-}
-
-void SimTrainer::WriteSnapshot() {
-  process_.PostToSelf(world_->options.publish_time, [this] {
-    for (uint32_t segment = 0; segment < weights_.size(); ++segment) {
-      const double value = weights_[segment];
-      const bool non_finite = !std::isfinite(value);
-      for (uint32_t block = 0; block < 2; ++block) {
-        arena_->snapshots[pending_.slot][segment][block] = {
-            value, non_finite,
-            SimBlock::SealOf(replica(), pending_.round, segment, block, value, non_finite)};
+      WaitIsOver();
+      if (state_ == TrainerState::kJoining) {
+        arena_->collected_round == pending_.round ? TakeOver() : EndPass();
+      } else {
+        arena_->collected_round == pending_.round ? Mix() : GiveUpCollect();
       }
     }
-    world_->ledger.Published(replica(), pending_.round, weights_);
-    arena_->words[pending_.slot] =
-        SlotWord(Value(pending_.round), IsLockstep() ? SlotState::kHeld : SlotState::kReadable);
-    pending_.published = true;
-    newest_round_ = pending_.round;
-    Ring(Published{attach_, pending_.round, SlotId{pending_.slot}});
-    AfterPublish();
   });
 }
 
-void SimTrainer::Skip() {
-  ++skipped_;
-  newest_round_ = pending_.round;
-  Ring(PublishSkipped{attach_, pending_.round});
-  pending_ = Pending{};
-  AfterPublish();
-}
-
-void SimTrainer::AfterPublish() { IsLockstep() && pending_.published ? Collect() : NextStep(); }
-
-void SimTrainer::Collect() {
-  Ring(CollectRequested{attach_, pending_.round});
-  Await(Wait::kCollected, arena_->collect_wait, &SimTrainer::GiveUpCollect);
-}
-
-void SimTrainer::GiveUpCollect() {
-  ++abandoned_;
-  AfterMix();
-}
-
-// Reads the inbox when it begins and when it ends: meanwhile nothing may land there.
-void SimTrainer::Mix() {
-  std::vector<SimArena::InboxBuffer> seen(weights_.size());
-  for (uint32_t segment = 0; segment < weights_.size(); ++segment) {
-    const FrozenSegment& frozen = arena_->collected[segment];
-    if (frozen.delivered) seen[segment] = arena_->inbox[segment][frozen.buffer];
+void SimTrainer::TellWait(WaitKind kind, absl::Duration promise, absl::Duration limit) {
+  for (Observer* observer : world_->observers) {
+    observer->OnWait(world_->queue.now(), node_->index(), attach_, kind, promise, limit);
   }
-  process_.PostToSelf(world_->options.mix_time,
-                      [this, seen = std::move(seen)] { FinishMix(seen); });
 }
 
-void SimTrainer::FinishMix(const std::vector<SimArena::InboxBuffer>& seen) {
-  std::vector<MixedSegmentResult> results(weights_.size());
-  std::vector<MixedRow> rows(weights_.size());
-  for (uint32_t segment = 0; segment < weights_.size(); ++segment) {
-    rows[segment] = MixRow(segment, seen[segment], &results[segment]);
+void SimTrainer::WaitIsOver() {
+  wait_ = Wait::kNothing;
+  for (Observer* observer : world_->observers) {
+    observer->OnWaitOver(world_->queue.now(), node_->index(), attach_);
   }
-  world_->ledger.Mixed(index_, pending_.round, rows, weights_, unmixed_);
-  node_->process().PostToSelf(
-      world_->options.doorbell,
-      [node = node_, attach = attach_, round = pending_.round, results = std::move(results)] {
-        node->Step(Mixed{attach, round, results});
-      });
-  AfterMix();
 }
 
-// Verifies and mixes as client/src/segment_passes.cc does; the ledger is asked whether that was
-// right.
-MixedRow SimTrainer::MixRow(uint32_t segment, const SimArena::InboxBuffer& seen,
-                            MixedSegmentResult* result) {
-  const FrozenSegment& frozen = arena_->collected[segment];
-  MixedRow row;
-  row.outcome = frozen.outcome;
-  if (!frozen.delivered) return row;
-  const auto violate = [&](const char* what) {
-    world_->ledger.Violate(
-        absl::StrCat("trainer ", index_, " mixes ", what, " in round ", Value(pending_.round)));
-  };
-  const SimArena::InboxBuffer& inbox = arena_->inbox[segment][frozen.buffer];
-  if (!(inbox == seen)) violate("an inbox that changes meanwhile");
-  const RunConfig& config = options_.founding.config;
-  if (frozen.source_round < OldestRound(config, pending_.round) ||
-      (config.mode != Mode::kAsync && frozen.source_round != pending_.round)) {
-    violate("another round");
-  }
-  row.staleness =
-      Value(pending_.round) - std::min(Value(pending_.round), Value(frozen.source_round));
-  const bool own_term = SlotWordRound(arena_->words[pending_.slot]) == Value(pending_.round);
-  if (!own_term) violate("without an own term");
-  bool sound = own_term;
-  for (uint32_t block = 0; block < inbox.blocks.size(); ++block) {
-    sound &= inbox.blocks[block].IsOf(frozen.source, frozen.source_round, segment, block);
-  }
-  if (!sound && world_->options.verify) {
-    if (!inbox.damaged) violate("what nobody sent");
-    row.outcome = result->outcome = Outcome::kCorrupt;
-    return row;
-  }
-  if (inbox.damaged) violate("a damaged segment");
-  const double value = inbox.blocks[0].value;
-  if (!world_->ledger.IsTrue(frozen.source, frozen.source_round, segment, value)) {
-    violate("what its source never published");
-  }
-  if (inbox.blocks[0].non_finite) {
-    row.outcome = result->outcome = Outcome::kRefused;
-    return row;
-  }
-  const double own = arena_->snapshots[pending_.slot][segment][0].value;
-  const double difference = Add(value, -own);
-  weights_[segment] = Add(weights_[segment], options_.founding.config.alpha * difference);
-  row.outcome = result->outcome = Outcome::kArrived;
-  result->difference_squared = difference * difference;
-  row.source = world_->TrainerOf(frozen.source);
-  return row;
+void SimTrainer::Await(Wait wait, absl::Duration limit, absl::Duration promise,
+                       void (SimTrainer::*expired)()) {
+  wait_ = wait;
+  wait_expired_ = expired;
+  TellWait(wait == Wait::kSlot        ? WaitKind::kSlot
+           : wait == Wait::kCollected ? WaitKind::kCollect
+                                      : WaitKind::kFirstRound,
+           promise, limit);
+  ExpireAt(world_->queue.now() + limit);
 }
 
-void SimTrainer::AfterMix() {
-  pending_ = Pending{};
-  IsLockstep() ? NextStep() : Publish();
+// Earlier ones are void.
+void SimTrainer::ExpireAt(absl::Time due) {
+  wait_due_ = due;
+  const uint64_t token = ++wait_token_;
+  process_.PostToSelf(due - world_->queue.now(), [this, token] {
+    if (wait_ == Wait::kNothing || token != wait_token_) return;
+    WaitIsOver();
+    (this->*wait_expired_)();
+  });
 }
 
-void SimTrainer::NextStep() {
-  longest_exchange_ = std::max(longest_exchange_, world_->queue.now() - exchange_begun_);
-  if (++steps_ < rounds_) return Compute();
-  LeaveRun();
-}
-
-void SimTrainer::LeaveRun() {
-  state_ = TrainerState::kLeaving;
-  Ring(LeaveRequested{attach_});
+void SimTrainer::OnClockJump(absl::Duration jump) {
+  join_deadline_ -= jump;
+  if (wait_ == Wait::kNothing) return;
+  Tell(ProcessChange::kClockJumped);
+  ExpireAt(wait_due_ - jump);
 }
 
 }  // namespace weightmesh::sim

@@ -1,5 +1,5 @@
 // SimTrainer: one trainer that follows the client's rules of the control page, with one number for
-// each segment as its weights.
+// each segment as its weights. Its rounds are in trainer_rounds.cc, its join in trainer_joining.cc.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +21,13 @@ struct TrainerOptions {
   FoundingRecord founding;
   uint64_t rounds = 0;
   absl::Duration start_timeout;
+  bool joins = false;  // a run that has started
 };
 
 enum class TrainerState {
   kNew,
   kAttaching,
+  kJoining,  // catches up
   kTraining,
   kLeaving,
   kLeft,
@@ -45,8 +47,10 @@ class SimTrainer final : public AttachedTrainer {
   void Kill();
   // Leaves after the step that it is in.
   void Finish() { rounds_ = 0; }
-  void Stop() { process_.Stop(); }
-  void Resume() { process_.Resume(); }
+  // At its next step its weights are again what they were at its beginning.
+  void Scatter() { scatters_ = true; }
+  void Stop();
+  void Resume();
 
   uint32_t index() const { return index_; }
   SimNode& node() const { return *node_; }
@@ -54,13 +58,19 @@ class SimTrainer final : public AttachedTrainer {
   TrainerState state() const { return state_; }
   bool IsDone() const {
     return state_ != TrainerState::kNew && state_ != TrainerState::kAttaching &&
-           state_ != TrainerState::kTraining && state_ != TrainerState::kLeaving;
+           state_ != TrainerState::kJoining && state_ != TrainerState::kTraining &&
+           state_ != TrainerState::kLeaving;
   }
+  bool is_to_finish() const { return rounds_ == 0; }
+  const std::string& name() const { return options_.name; }
   ReplicaId replica() const { return MakeReplicaId(options_.run_id, options_.name); }
   attach::ReplyCode refusal() const { return refusal_; }
   const std::string& refusal_message() const { return refusal_message_; }
   const std::string& progress() const { return progress_; }
   const std::vector<double>& weights() const { return weights_; }
+  const std::vector<double>& initial_weights() const { return initial_weights_; }
+  // How the pulls of the rounds that it mixed ended.
+  const OutcomeCounts& outcomes() const { return outcomes_; }
   uint64_t steps() const { return steps_; }
   uint64_t skipped() const { return skipped_; }      // publishes
   uint64_t abandoned() const { return abandoned_; }  // collects without an answer
@@ -76,10 +86,11 @@ class SimTrainer final : public AttachedTrainer {
   void OnLeaveFinished() override;
   void OnDoorbell() override;
   void OnDaemonGone() override;
+  void OnClockJump(absl::Duration jump) override;
 
  private:
   // What it waits for; a token makes the time limits of former waits void.
-  enum class Wait { kNothing, kSlot, kCollected };
+  enum class Wait { kNothing, kSlot, kCollected, kFirstRound };
   struct Pending {
     Round round{};
     uint32_t slot = 0;
@@ -104,8 +115,24 @@ class SimTrainer final : public AttachedTrainer {
   void NextStep();
   void LeaveRun();
   void Detach();
+  void End(TrainerState state);
+
+  // trainer_joining.cc
+  void CatchUp();
+  void TakeOver();
+  void EndPass();
+  void EndCatchUp();
+  void LookForFirstRound();
+  void BeginTraining();
+  bool HasFirstRound() const;
   bool IsLockstep() const { return options_.founding.config.mode == Mode::kLockstep; }
-  void Await(Wait wait, absl::Duration limit, void (SimTrainer::*expired)());
+  // Waits until the doorbell, or calls `expired` after `limit`; `promise`: see Observer::OnWait.
+  void Await(Wait wait, absl::Duration limit, absl::Duration promise,
+             void (SimTrainer::*expired)());
+  void ExpireAt(absl::Time due);
+  void WaitIsOver();
+  void TellWait(WaitKind kind, absl::Duration promise, absl::Duration limit);
+  void Tell(ProcessChange change);
   void Ring(Event event) { node_->Post(world_->options.doorbell, std::move(event)); }
 
   const uint32_t index_;
@@ -115,6 +142,7 @@ class SimTrainer final : public AttachedTrainer {
   SimProcess process_;
   CounterRng rng_;
   std::vector<double> weights_;
+  std::vector<double> initial_weights_;
   std::vector<long double> unmixed_;  // initial weights and all updates
   std::shared_ptr<SimArena> arena_;
   AttachId attach_{};
@@ -125,6 +153,8 @@ class SimTrainer final : public AttachedTrainer {
 
   Wait wait_ = Wait::kNothing;
   uint64_t wait_token_ = 0;
+  absl::Time wait_due_;
+  void (SimTrainer::*wait_expired_)() = nullptr;
   Pending pending_;
   Round newest_round_{};
   absl::Time exchange_begun_;
@@ -133,6 +163,18 @@ class SimTrainer final : public AttachedTrainer {
   uint64_t steps_ = 0;
   uint64_t skipped_ = 0;
   uint64_t abandoned_ = 0;
+  bool scatters_ = false;
+  OutcomeCounts outcomes_{};
+
+  // Of a join: what has been taken over, by segment; round 0: nothing yet.
+  struct Taken {
+    double value = 0;
+    Round round{};
+  };
+  std::vector<Taken> taken_;
+  Round pass_{};  // names it
+  int whole_passes_ = 0;
+  absl::Time join_deadline_;
 };
 
 }  // namespace weightmesh::sim

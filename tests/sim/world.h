@@ -13,6 +13,7 @@
 #include "daemon/core/ids.h"
 #include "tests/sim/event_queue.h"
 #include "tests/sim/ledger.h"
+#include "tests/sim/observer.h"
 #include "tests/sim/options.h"
 
 namespace weightmesh::sim {
@@ -29,6 +30,7 @@ struct World {
   EventQueue queue;
   Ledger ledger;
   CounterRng rng;  // of the network
+  std::vector<Observer*> observers;
   // Of all nodes, for benchmarks: how many steps, and how long they took if `times_core`.
   uint64_t core_steps = 0;
   bool times_core = false;
