@@ -41,7 +41,25 @@ void DataPlane::Link(uint32_t a, uint32_t b) {
 
 void DataPlane::Hang(uint32_t a, uint32_t b) {
   const auto link = links_.find({a, b});
-  if (link != links_.end()) hung_.insert(link->second);
+  if (link == links_.end() || !hung_.insert(link->second).second) return;
+  if (world_->options.keepalive == absl::InfiniteDuration()) return;
+  world_->queue.After(world_->options.keepalive,
+                      [this, a, b, number = link->second] { BreakLink(a, b, number); });
+}
+
+// Both ends find out, unless that link is none any more.
+void DataPlane::BreakLink(uint32_t a, uint32_t b, uint64_t number) {
+  const auto present = links_.find({a, b});
+  if (present == links_.end() || present->second != number) return;
+  Unlink(a, b);
+  const auto tell = [this](uint32_t node, uint32_t peer) {
+    world_->nodes[node]->process().PostToSelf(absl::ZeroDuration(), [this, node, peer] {
+      BreakTransfers(node, peer);
+      world_->nodes[node]->Step(LinkDown{World::NodeIdOf(peer), "no answer to keepalive"});
+    });
+  };
+  tell(a, b);
+  tell(b, a);
 }
 
 void DataPlane::Unlink(uint32_t a, uint32_t b) {

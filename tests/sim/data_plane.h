@@ -47,7 +47,7 @@ class DataPlane {
   // Whether a transfer from `source` to `puller` is under way.
   bool IsMoving(uint32_t puller, uint32_t source) const;
 
-  // The link delivers nothing from now on, and tells nobody, until it is made anew.
+  // The link delivers nothing from now on, until it is made anew; keepalive finds out.
   void Hang(uint32_t a, uint32_t b);
 
   // The process of `node` was killed: its links break.
@@ -93,6 +93,7 @@ class DataPlane {
   // Ends everything of `node` with `peer` as failed.
   void BreakTransfers(uint32_t node, uint32_t peer);
   void Unlink(uint32_t a, uint32_t b);
+  void BreakLink(uint32_t a, uint32_t b, uint64_t number);
 
   World* const world_;
   std::map<PullKey, Pull> pulls_;

@@ -74,7 +74,7 @@ void SimNode::JumpClock(absl::Duration jump) {
 }
 
 void SimNode::Drain(absl::Duration deadline, bool ends) {
-  ends_when_drained_ = ends;
+  ends_when_drained_ |= ends;
   Post(absl::ZeroDuration(), DrainRequested{deadline, ends});
 }
 

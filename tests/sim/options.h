@@ -56,6 +56,8 @@ struct SimOptions {
   SimFaults faults;
   // After which a source learns that the frame of a transfer was lost.
   absl::Duration loss_detected = absl::Milliseconds(20);
+  // After which the transports find out that a link hangs, and break it.
+  absl::Duration keepalive = absl::InfiniteDuration();
 
   // --- the control plane ---
   absl::Duration control_delay = absl::Microseconds(300);

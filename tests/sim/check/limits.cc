@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/core/hash.h"
 #include "daemon/core/swim.h"
 #include "daemon/core/swim_policy.h"
 
@@ -18,9 +19,18 @@ constexpr uint64_t kInboxBuffers = 2;  // of each segment
 // With a peer at its address, and with the seed of that address.
 constexpr uint64_t kSyncsPerAddress = 2;
 
-std::string NameOf(NodeId node) { return node.ToString(); }
+uint64_t NumberOf(NodeId node) { return Hash64({node.high, node.low}); }
 
 }  // namespace
+
+const char* Limits::KindName(Kind kind) {
+  constexpr const char* kNames[] = {
+      "syncs with one address",         "probes of one node",         "connects to one node",
+      "probes of the failure detector", "indirect probes for others", "pulls of one segment",
+      "sends of a replica to a peer",
+  };
+  return kNames[static_cast<size_t>(kind)];
+}
 
 void Limits::OnStep(absl::Time, uint32_t node, const Event& event,
                     absl::Span<const Action> actions) {
@@ -30,7 +40,7 @@ void Limits::OnStep(absl::Time, uint32_t node, const Event& event,
 
 void Limits::OnNode(absl::Time, uint32_t node, ProcessChange change) {
   if (change != ProcessChange::kKilled) return;
-  std::erase_if(open_, [node](const auto& entry) { return std::get<0>(entry.first) == node; });
+  std::erase_if(open_, [node](const auto& entry) { return entry.first.node == node; });
   std::erase_if(pulls_, [node](const auto& entry) { return entry.first.first == node; });
   std::erase_if(sends_, [node](const auto& entry) { return entry.first.first == node; });
 }
@@ -40,21 +50,19 @@ void Limits::Ended(uint32_t node, const Event& event) {
     using E = std::decay_t<decltype(e)>;
     if constexpr (std::is_same_v<E, SyncAnswered> || std::is_same_v<E, SyncFailed> ||
                   std::is_same_v<E, SyncRefused>) {
-      Close(node, "sync", e.address);
+      Close({node, Kind::kSync, 0, Hash64(e.address)});
     } else if constexpr (std::is_same_v<E, ProbeAnswered> || std::is_same_v<E, ProbeFailed>) {
-      Close(node, "probe", NameOf(e.node));
+      Close({node, Kind::kProbe, 0, NumberOf(e.node)});
     } else if constexpr (std::is_same_v<E, LinkReady> || std::is_same_v<E, LinkFailed>) {
-      Close(node, "connect", NameOf(e.node));
+      Close({node, Kind::kConnect, 0, NumberOf(e.node)});
     } else if constexpr (std::is_same_v<E, GossipAnswered> || std::is_same_v<E, GossipFailed>) {
-      if (e.probe != swim::ProbeId{}) Close(node, "probe of the failure detector", "");
+      if (e.probe != swim::ProbeId{}) Close({node, Kind::kDetectorProbe, 0, 0});
     } else if constexpr (std::is_same_v<E, IndirectProbeReceived>) {
-      Open(node, "indirect probe for others", "", swim::kRelaysMax + 1);
+      Open({node, Kind::kRelay, 0, 0}, swim::kRelaysMax + 1);
     } else if constexpr (std::is_same_v<E, PullEnded>) {
-      if (const auto pull = pulls_.extract({node, e.request_id})) {
-        Close(node, "pull", pull.mapped());
-      }
+      if (const auto pull = pulls_.extract({node, e.request_id})) Close(pull.mapped());
     } else if constexpr (std::is_same_v<E, SendEnded>) {
-      if (const auto send = sends_.extract({node, e.send_id})) Close(node, "send", send.mapped());
+      if (const auto send = sends_.extract({node, e.send_id})) Close(send.mapped());
     }
   };
   std::visit(visitor, event);
@@ -64,14 +72,14 @@ void Limits::Asked(uint32_t node, const Action& action) {
   const auto visitor = [&](const auto& a) {
     using A = std::decay_t<decltype(a)>;
     if constexpr (std::is_same_v<A, Sync>) {
-      Open(node, "sync", a.address, kSyncsPerAddress);
+      Open({node, Kind::kSync, 0, Hash64(a.address)}, kSyncsPerAddress);
     } else if constexpr (std::is_same_v<A, Probe>) {
-      Open(node, "probe", NameOf(a.node), 1);
+      Open({node, Kind::kProbe, 0, NumberOf(a.node)}, 1);
     } else if constexpr (std::is_same_v<A, Connect>) {
-      Open(node, "connect", NameOf(a.node), 1);
+      Open({node, Kind::kConnect, 0, NumberOf(a.node)}, 1);
     } else if constexpr (std::is_same_v<A, Gossip>) {
       if (a.probe != swim::ProbeId{}) {
-        Open(node, "probe of the failure detector", "", swim::kOpenProbesMax);
+        Open({node, Kind::kDetectorProbe, 0, 0}, swim::kOpenProbesMax);
       }
       CheckMessage(node, a.message);
     } else if constexpr (std::is_same_v<A, AnswerGossip>) {
@@ -79,17 +87,16 @@ void Limits::Asked(uint32_t node, const Action& action) {
     } else if constexpr (std::is_same_v<A, swim::IndirectProbe>) {
       CheckMessage(node, a.message);
     } else if constexpr (std::is_same_v<A, swim::AnswerIndirectProbe>) {
-      Close(node, "indirect probe for others", "");
+      Close({node, Kind::kRelay, 0, 0});
       CheckMessage(node, a.message);
     } else if constexpr (std::is_same_v<A, StartPull>) {
-      const std::string segment =
-          absl::StrCat(Value(a.attach), ", segment ", Value(a.request.segment));
-      pulls_[{node, a.request.request_id}] = segment;
-      Open(node, "pull", segment, kInboxBuffers);
+      const Key key{node, Kind::kPull, Value(a.attach), Value(a.request.segment)};
+      pulls_[{node, a.request.request_id}] = key;
+      Open(key, kInboxBuffers);
     } else if constexpr (std::is_same_v<A, StartSend>) {
-      const std::string peer = absl::StrCat(Value(a.attach), ", peer ", NameOf(a.answer.peer));
-      sends_[{node, a.send_id}] = peer;
-      Open(node, "send", peer, std::max<uint64_t>(options_.sends_per_peer_max, kSmallSendsMax));
+      const Key key{node, Kind::kSend, Value(a.attach), NumberOf(a.answer.peer)};
+      sends_[{node, a.send_id}] = key;
+      Open(key, std::max<uint64_t>(options_.sends_per_peer_max, kSmallSendsMax));
     } else if constexpr (std::is_same_v<A, Deliver>) {
       if (a.segments.size() != options_.segments) {
         ledger_->Violate(absl::StrCat("node ", node, " delivers ", a.segments.size(), " segments"));
@@ -99,16 +106,17 @@ void Limits::Asked(uint32_t node, const Action& action) {
   std::visit(visitor, action);
 }
 
-void Limits::Open(uint32_t node, const std::string& kind, const std::string& end, uint64_t limit) {
-  const uint64_t count = ++open_[{node, kind, end}];
+void Limits::Open(const Key& key, uint64_t limit) {
+  const uint64_t count = ++open_[key];
   if (count <= limit) return;
-  ledger_->Violate(absl::StrCat("node ", node, " has ", count, " times open: ", kind, " ", end,
-                                "; the limit is ", limit));
+  ledger_->Violate(absl::StrCat("node ", key.node, " has ", count, " ", KindName(key.kind),
+                                " open; the limit is ", limit));
 }
 
-void Limits::Close(uint32_t node, const std::string& kind, const std::string& end) {
-  const auto found = open_.find({node, kind, end});
-  if (found != open_.end() && found->second > 0) --found->second;
+void Limits::Close(const Key& key) {
+  const auto found = open_.find(key);
+  if (found == open_.end()) return;
+  if (--found->second == 0) open_.erase(found);
 }
 
 void Limits::CheckMessage(uint32_t node, const swim::Message& message) {

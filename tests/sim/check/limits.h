@@ -1,10 +1,9 @@
 // Limits: no queue and no message of a core is beyond its limit, as far as its driver can see.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
-#include <string>
-#include <tuple>
 #include <utility>
 
 #include "tests/sim/ledger.h"
@@ -27,10 +26,19 @@ class Limits final : public Observer {
   void OnNode(absl::Time now, uint32_t node, ProcessChange change) override;
 
  private:
-  // What is open of one kind at one node, towards one other end.
-  using Key = std::tuple<uint32_t, std::string, std::string>;
-  void Open(uint32_t node, const std::string& kind, const std::string& end, uint64_t limit);
-  void Close(uint32_t node, const std::string& kind, const std::string& end);
+  enum class Kind { kSync, kProbe, kConnect, kDetectorProbe, kRelay, kPull, kSend };
+  static const char* KindName(Kind kind);
+  // What is open of one kind at one node: where (an attach, or 0) and towards whom or for what, as
+  // numbers.
+  struct Key {
+    uint32_t node = 0;
+    Kind kind{};
+    uint64_t where = 0;
+    uint64_t end = 0;
+    auto operator<=>(const Key&) const = default;
+  };
+  void Open(const Key& key, uint64_t limit);
+  void Close(const Key& key);
   void CheckMessage(uint32_t node, const swim::Message& message);
 
   void Ended(uint32_t node, const Event& event);
@@ -39,9 +47,9 @@ class Limits final : public Observer {
   const LimitsOptions options_;
   Ledger* const ledger_;
   std::map<Key, uint64_t> open_;
-  // By node: what a pull or a send that is open counts as.
-  std::map<std::pair<uint32_t, RequestId>, std::string> pulls_;
-  std::map<std::pair<uint32_t, SendId>, std::string> sends_;
+  // What a pull or a send that is open counts as.
+  std::map<std::pair<uint32_t, RequestId>, Key> pulls_;
+  std::map<std::pair<uint32_t, SendId>, Key> sends_;
 };
 
 }  // namespace weightmesh::sim

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "daemon/core/snapshot.h"
-#include "tests/sim/ledger.h"
+#include "tests/sim/simulator.h"
 
 namespace weightmesh::sim {
 
@@ -37,6 +37,25 @@ class Resurrection {
   // Of a trainer: its daemon's node, its replica and its life there.
   std::set<std::tuple<uint64_t, NodeId, ReplicaId, uint64_t>> dead_;
   std::set<std::tuple<uint64_t, NodeId, SessionId>> silent_;
+};
+
+// Lets the check know what each daemon believes whenever another one has told it something.
+class ResurrectionWatch final : public Observer {
+ public:
+  // `simulator` must outlive the watch.
+  explicit ResurrectionWatch(Simulator* simulator)
+      : simulator_(simulator), check_(&simulator->ledger()) {}
+
+  void OnStep(absl::Time now, uint32_t node, const Event& event,
+              absl::Span<const Action> actions) override;
+  void OnNode(absl::Time now, uint32_t node, ProcessChange change) override;
+
+ private:
+  Simulator* const simulator_;
+  Resurrection check_;
+  std::map<uint32_t, SessionId> sessions_;                       // of the daemons that are up
+  std::map<std::pair<NodeId, SessionId>, absl::Time> ended_at_;  // processes
+  std::map<uint32_t, absl::Time> resumed_at_;                    // daemons that stood still
 };
 
 }  // namespace weightmesh::sim

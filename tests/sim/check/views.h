@@ -8,9 +8,10 @@
 
 namespace weightmesh::sim {
 
-// Whether every daemon that is up has the same view of `run_id`, names exactly those replicas as
-// live whose trainers take part in it, and answers to every other one. Empty, or who believes what.
-// A schedule other than hash_cycle keeps the dead in its view.
+// Whether to every daemon that is up exactly the others answer that are, exactly those replicas of
+// `run_id` are live whose trainers take part in it, and just they are in its view of the next
+// round. A schedule other than hash_cycle keeps the dead in its view beside them. Empty, or who
+// believes what.
 std::string CheckViews(Simulator& simulator, absl::string_view run_id);
 
 }  // namespace weightmesh::sim

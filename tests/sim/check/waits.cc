@@ -2,6 +2,7 @@
 #include "tests/sim/check/waits.h"
 
 #include <algorithm>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 
@@ -21,6 +22,17 @@ const char* WaitKindName(WaitKind kind) {
       return "the end of its leave";
   }
   return "unknown";
+}
+
+// A drain whose deadline is over leaves a trainer alone with its collect: only its limit ends that.
+void Waits::OnStep(absl::Time, uint32_t node, const Event&, absl::Span<const Action> actions) {
+  const bool drained = std::any_of(actions.begin(), actions.end(), [](const Action& action) {
+    return std::holds_alternative<Drained>(action);
+  });
+  if (!drained) return;
+  for (auto& [trainer, wait] : waits_) {
+    if (trainer.first == node) wait.promise_due = absl::InfiniteFuture();
+  }
 }
 
 void Waits::OnNode(absl::Time now, uint32_t node, ProcessChange change) {

@@ -21,6 +21,8 @@ class Waits final : public Observer {
   // `ledger` must outlive the check.
   explicit Waits(Ledger* ledger) : ledger_(ledger) {}
 
+  void OnStep(absl::Time now, uint32_t node, const Event& event,
+              absl::Span<const Action> actions) override;
   void OnNode(absl::Time now, uint32_t node, ProcessChange change) override;
   void OnTrainer(absl::Time now, uint32_t node, AttachId attach, ProcessChange change) override;
   void OnWait(absl::Time now, uint32_t node, AttachId attach, WaitKind kind, absl::Duration promise,
