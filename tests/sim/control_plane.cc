@@ -8,10 +8,13 @@
 
 namespace weightmesh::sim {
 
+// Nobody answers at an address that a node has had before.
 std::optional<uint32_t> ControlPlane::IndexOf(const World& world, const std::string& address) {
   uint32_t index = 0;
-  const absl::string_view digits = absl::StripSuffix(absl::StripPrefix(address, "node"), ":7070");
-  if (!absl::SimpleAtoi(digits, &index) || index >= world.nodes.size()) return std::nullopt;
+  const absl::string_view name = absl::string_view(address).substr(0, address.find(':'));
+  const bool known = absl::SimpleAtoi(absl::StripPrefix(name, "node"), &index) &&
+                     index < world.nodes.size() && world.nodes[index]->address() == address;
+  if (!known) return std::nullopt;
   return index;
 }
 

@@ -19,6 +19,7 @@ SimNode::SimNode(uint32_t index, World* world, DataPlane* data, ControlPlane* co
       data_(data),
       control_(control),
       identity_(index),
+      address_(World::AddressOf(index)),
       process_(&world->queue) {}
 
 void SimNode::Start() {
@@ -26,9 +27,10 @@ void SimNode::Start() {
   NodeCoreOptions options;
   options.self.node_id = id();
   options.self.session = Hash64({world_->options.seed, index_, process_.generation()});
-  options.self.control_address = World::AddressOf(index_);
+  options.self.control_address = address_;
   options.self.version = "sim";
-  for (uint32_t seed = 0; seed < world_->options.seeds; ++seed) {
+  options.seeds = seeds_;
+  for (uint32_t seed = 0; seeds_.empty() && seed < world_->options.seeds; ++seed) {
     options.seeds.push_back(World::AddressOf(seed));
   }
   options.last_members = kept_members_;

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "daemon/core/node_core.h"
@@ -47,6 +48,11 @@ class SimNode final : public SlotKeeper {
   void Start();
   // The next process has the node_id of another node: its state directory was copied.
   void PoseAs(uint32_t index) { identity_ = index; }
+  // The next process listens there; as World::AddressOf but for the port.
+  void MoveTo(std::string address) { address_ = std::move(address); }
+  const std::string& address() const { return address_; }
+  // The seeds of the next process; everybody's as long as there are none.
+  void SetSeeds(std::vector<std::string> seeds) { seeds_ = std::move(seeds); }
   // Why the core asked its daemon to end; empty if it did not.
   const std::string& end_reason() const { return end_reason_; }
   // As `weightmeshctl drain`; `ends`: as SIGTERM, and the process ends afterwards. REQUIRES: it is
@@ -120,6 +126,8 @@ class SimNode final : public SlotKeeper {
   DataPlane* const data_;
   ControlPlane* const control_;
   uint32_t identity_;  // whose node_id it has: its own, as a rule
+  std::string address_;
+  std::vector<std::string> seeds_;
   std::string end_reason_;
   bool drained_ = false;
   std::vector<LastMember> kept_members_;  // on disk
