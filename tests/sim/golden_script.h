@@ -15,7 +15,7 @@
 //   attach N KEY=VALUE …      another trainer at node N: name, run, seed (RunConfig's), min, join=1
 //   run TIME
 //   crash N, restart N [PORT], stop N, resume N, clock N TIME     of a daemon
-//   kill N, leave N           of a trainer
+//   kill N, leave N           of a trainer: those of the nodes come first, then as they attached
 //   drain N TIME [ends]
 //   split N M …               nothing passes between these nodes and the others
 //   deaf N                    no call comes to node N; its own calls pass, but for their answers

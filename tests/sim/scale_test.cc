@@ -1,0 +1,111 @@
+// Large meshes: the production core of every daemon, in one process and in virtual time.
+//
+// WEIGHTMESH_SIM_NODES=1024 makes one of so many daemons, up to the 4,096 that a mesh may have.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <numeric>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "tests/sim/check/one_reader.h"
+#include "tests/sim/simulator.h"
+
+namespace weightmesh::sim {
+namespace {
+
+// Of the daemons have a trainer.
+constexpr uint32_t kReplicas = 32;
+constexpr uint32_t kNodes = 64;
+
+uint32_t NodesWanted() {
+  const char* text = std::getenv("WEIGHTMESH_SIM_NODES");
+  uint32_t nodes = 0;
+  return text != nullptr && absl::SimpleAtoi(text, &nodes) ? nodes : kNodes;
+}
+
+// What each phase takes: virtual time, and this process's time in all and in steps of the cores.
+class Stopwatch {
+ public:
+  explicit Stopwatch(Simulator* simulator) : simulator_(simulator) {
+    simulator->TimeCore();
+    Lap(nullptr);
+  }
+  void Lap(const char* what) {
+    const std::clock_t now = std::clock();
+    if (what != nullptr) {
+      std::printf("%5u daemons %-26s %6.2f s virtual; %7.2f s of CPU, %7.2f s in %9lu steps\n",
+                  simulator_->nodes(), what,
+                  absl::ToDoubleSeconds(simulator_->elapsed() - elapsed_),
+                  static_cast<double>(now - now_) / CLOCKS_PER_SEC,
+                  simulator_->core_seconds() - core_seconds_, simulator_->core_steps() - steps_);
+      std::fflush(stdout);
+    }
+    now_ = now;
+    elapsed_ = simulator_->elapsed();
+    core_seconds_ = simulator_->core_seconds();
+    steps_ = simulator_->core_steps();
+  }
+
+ private:
+  Simulator* const simulator_;
+  std::clock_t now_ = 0;
+  absl::Duration elapsed_;
+  double core_seconds_ = 0;
+  uint64_t steps_ = 0;
+};
+
+// Whether `node` answers to all others, or to none of them.
+bool All(Simulator& simulator, uint32_t node, bool reachable) {
+  for (uint32_t k = 0; k < simulator.nodes(); ++k) {
+    if (k == node) continue;
+    bool answers = false;
+    const absl::Time now = absl::UnixEpoch() + simulator.elapsed();
+    for (const NodeSnapshot& other : simulator.node(k).core().Topology(now, "").nodes) {
+      answers |= other.reachable && other.info.node_id == simulator.node(node).id();
+    }
+    if (answers != reachable) return false;
+  }
+  return true;
+}
+
+TEST(Scale, ALargeMeshFormsTrainsAndBuries) {
+  SimOptions options;
+  options.nodes = NodesWanted();
+  options.segments = 2;
+  options.seeds = 3;
+  options.rounds = 30;
+  options.step = absl::Milliseconds(100);
+  options.run.replicas_min = kReplicas;
+  options.run.round_deadline = absl::Seconds(2);
+  Simulator simulator(options);
+  Stopwatch stopwatch(&simulator);
+  simulator.StartNodes();
+  const uint32_t last = simulator.nodes() - 1;
+  const auto until = [&](bool reachable, uint32_t node) {
+    for (int second = 0; second < 60; ++second) {
+      if (All(simulator, node, reachable)) return true;
+      simulator.RunFor(absl::Seconds(1));
+    }
+    return false;
+  };
+  ASSERT_TRUE(until(true, last) && until(true, 0));
+  stopwatch.Lap("know each other");
+
+  for (uint32_t k = 0; k < kReplicas; ++k) simulator.trainer(k).Start();
+  ASSERT_TRUE(simulator.RunToEnd(absl::Minutes(1)));
+  stopwatch.Lap("start a run and train it");
+  std::vector<uint32_t> rows(kReplicas);
+  std::iota(rows.begin(), rows.end(), 0);
+  EXPECT_EQ(CheckOneReader(simulator.ledger(), rows, Round{1}, Round{options.rounds}), "");
+  EXPECT_EQ(simulator.Audit(), "");
+
+  simulator.node(last).Kill();
+  ASSERT_TRUE(until(false, last));
+  stopwatch.Lap("find one dead");
+}
+
+}  // namespace
+}  // namespace weightmesh::sim
