@@ -66,7 +66,9 @@ Admission Membership::Admit(absl::Time now, const NodeInfo& sender, absl::Durati
     return Admission::kSuccessor;
   }
   if (peer.refused.session == sender.session) return Admission::kRefused;
-  peer.claimant = Claimant{sender, now - uptime};
+  const bool claims_again =
+      peer.claimant.has_value() && peer.claimant->info.session == sender.session;
+  peer.claimant = Claimant{sender, now - uptime, claims_again ? peer.claimant->claimed_at : now};
   return Admission::kContested;
 }
 
@@ -267,6 +269,15 @@ void Membership::ProbeNow(absl::Time now, NodeId node, absl::Duration timeout, A
   actions->push_back(Probe{node, found->second.info.control_address, timeout});
 }
 
+bool Membership::IsClaimed(NodeId node) const {
+  const Peer* peer = Find(node);
+  return peer != nullptr && peer->claimant.has_value();
+}
+
+bool Membership::WasProbedSinceClaim(NodeId node) const {
+  return IsClaimed(node) && Find(node)->probed_at >= Find(node)->claimant->claimed_at;
+}
+
 absl::Duration Membership::PullUnanswered(absl::Time now, NodeId node) {
   const auto found = peers_.find(node);
   if (found == peers_.end()) return absl::ZeroDuration();
@@ -319,7 +330,8 @@ void Membership::SyncSoon(absl::Time now) {
   for (auto& [node, peer] : peers_) {
     if (peer.silent) continue;
     peer.next_sync = std::min(peer.next_sync, std::max(now, peer.synced_at + kNewsInterval));
-    next_deadline_ = std::min(next_deadline_, peer.next_sync);
+    // Of one that is open the end is waited for, however long its next one is due.
+    if (!peer.sync_open) next_deadline_ = std::min(next_deadline_, peer.next_sync);
   }
 }
 

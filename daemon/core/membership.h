@@ -31,6 +31,7 @@ constexpr absl::Duration kSilentPeerKept = absl::Minutes(10);
 struct Claimant {
   NodeInfo info;
   absl::Time started_at;
+  absl::Time claimed_at;
 };
 
 // Another daemon.
@@ -161,6 +162,11 @@ class Membership {
   // Seeds whose names are found at `addresses` now, besides those of the options: they are asked
   // like them until they are not among these any more.
   void FindSeeds(absl::Time now, const std::vector<std::string>& addresses);
+
+  // Whether another process claims to be that node, and that is not settled.
+  bool IsClaimed(NodeId node) const;
+  // Whether the node's last probe began after that.
+  bool WasProbedSinceClaim(NodeId node) const;
 
   // It did not answer a pull. How long that has been so, since its last frame.
   absl::Duration PullUnanswered(absl::Time now, NodeId node);

@@ -348,6 +348,7 @@ void NodeCore::Impl::On(const ProbeAnswered& event) {
   const Peer* peer = membership_.Find(event.node);
   const bool lives = peer != nullptr && peer->info.session == event.session;
   if (lives) Heard(event.node);
+  if (lives && AskFormerAgain(event.node, /*answered=*/true)) return;
   SettleClaim(event.node, lives);
   const auto found = last_members_.Answered(event.node, event.session);
   if (found.has_value()) membership_.Meet(now_, *found);
@@ -356,6 +357,7 @@ void NodeCore::Impl::On(const ProbeAnswered& event) {
 void NodeCore::Impl::On(const ProbeFailed& event) {
   if (last_members_.Failed(event.node)) return;
   const bool lives = !membership_.ProbeFailed(event.node);
+  if (lives && AskFormerAgain(event.node, /*answered=*/false)) return;
   if (SettleClaim(event.node, lives)) return;
   if (!lives) Silence(event.node, event.reason);
 }

@@ -133,6 +133,7 @@ class NodeCore::Impl final : public StepContext {
   absl::Status TakeInSpeaker(const swim::Message& message, absl::string_view answered_at);
   void MeetTwin(const NodeInfo& twin, absl::Duration uptime);
   void LoseIdentity(const std::string& reason);
+  bool AskFormerAgain(NodeId node, bool answered);
   bool SettleClaim(NodeId node, bool former_lives);
   void BuryFormerSession(const NodeInfo& from);
 

@@ -97,6 +97,15 @@ void NodeCore::Impl::LoseIdentity(const std::string& reason) {
   identity_lost_ = true;
 }
 
+// The known process of a node that another one claims to be seems to live. Only an answer to a
+// probe that began since shows that: another answer, or a word, may have been long on its way.
+bool NodeCore::Impl::AskFormerAgain(NodeId node, bool answered) {
+  if (!membership_.IsClaimed(node)) return false;
+  if (answered && membership_.WasProbedSinceClaim(node)) return false;
+  membership_.ProbeNow(now_, node, kClaimProbeTimeout, actions_);
+  return true;
+}
+
 // The probe of a node that another process claims to be has ended; false if nobody does.
 bool NodeCore::Impl::SettleClaim(NodeId node, bool former_lives) {
   const auto settled = membership_.Settle(now_, node, former_lives);

@@ -96,6 +96,33 @@ TEST_F(IdentityTest, OrAtOnceWhereTheFormerProcessIsSilent) {
   EXPECT_FALSE(ReplicaOneWaits());
 }
 
+// What a process that is gone has said before may be long on its way.
+TEST_F(IdentityTest, AnAnswerToAnEarlierProbeShowsNotThatTheFormerProcessLives) {
+  harness_.Step(SyncReceived{Restarted()});
+  harness_.now += absl::Milliseconds(10);
+  SyncMessage again = Restarted();
+  again.self.session = kOtherSession + 1;
+  harness_.Step(SyncReceived{again});
+  EXPECT_TRUE(harness_.All<Probe>().empty()) << "one is open";
+  harness_.Step(ProbeAnswered{kNode, 101});
+  EXPECT_EQ(harness_.Only<Probe>().node, kNode) << "it began before";
+  EXPECT_TRUE(harness_.All<Log>().empty());
+  harness_.Step(ProbeFailed{kNode, "connection refused"});
+  EXPECT_EQ(KnownSession(), kOtherSession + 1);
+}
+
+TEST_F(IdentityTest, NorDoesAWordWithoutAnAnswer) {
+  harness_.Step(SyncReceived{Restarted()});
+  harness_.now += absl::Milliseconds(10);
+  harness_.Step(SyncReceived{From(101, absl::Hours(1))});
+  harness_.Step(ProbeFailed{kNode, "connection refused"});
+  EXPECT_EQ(harness_.Only<Probe>().node, kNode);
+  EXPECT_EQ(KnownSession(), 101u);
+  harness_.now += absl::Milliseconds(10);
+  harness_.Step(ProbeFailed{kNode, "connection refused"});
+  EXPECT_EQ(KnownSession(), kOtherSession);
+}
+
 TEST_F(IdentityTest, ACloneIsRefusedAndTheEarlierProcessUndisturbed) {
   harness_.Step(SyncReceived{Restarted()});
   harness_.Step(ProbeAnswered{kNode, 101});
