@@ -56,13 +56,15 @@ void NodeCore::Impl::ContinueDrain() {
   };
   if (std::any_of(locals_.begin(), locals_.end(), is_here)) {
     if (now_ < drain_->deadline) return;
+    bool news = false;
     for (auto& [attach, local] : locals_) {
       if (!TakesPart(local->state()) || local->gone()) continue;
+      news = true;
       Warn(absl::StrCat("replica ", local->run().Find(local->replica())->info.name, " of run ",
                         local->run().run_id(), " did not come to its last round in time"));
       local->EndDrain();
     }
-    membership_.SyncSoon(now_);
+    if (news) membership_.SyncSoon(now_);
   }
   if (drain_->leaves_mesh && swim_.living() > 1) {
     if (drain_->tells_until == absl::InfiniteFuture()) {

@@ -232,12 +232,20 @@ void NodeCore::Impl::TryRelease(Run* run) {
   for (uint32_t number = 0; number < run->roster_size(); ++number) {
     const Member& member = run->MemberAt(number);
     if (member.node == options_.self.node_id || !IsLive(member.info.state)) continue;
+    // Who is gone or silent is redirected around.
+    if (!member.node.IsZero() && !IsReachable(member)) continue;
     if (!member.node.IsZero()) membership_.ConnectNow(now_, member.node, actions_);
     ready &= !member.node.IsZero() && membership_.IsLinked(member.node);
   }
   if (!ready && now_ < wait->second) return;
   unreleased_.erase(wait);
   if (!ready) Warn(absl::StrCat("run ", run->run_id(), " goes on without links to all members"));
+  // Of whom nobody has told by now was gone before this daemon came; its own word would bring it
+  // in.
+  for (uint32_t number = 0; number < run->roster_size(); ++number) {
+    if (run->MemberAt(number).node.IsZero()) run->MemberAt(number).host_gone = true;
+  }
+  run->MemberChanged();
   for (auto& [attach, local] : locals_) {
     const bool waits = &local->run() == run && !local->started() && IsLive(local->state());
     if (!waits || local->gone()) continue;

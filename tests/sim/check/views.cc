@@ -42,19 +42,13 @@ std::string CheckBeliefs(Simulator& simulator, SimNode& node, absl::string_view 
   return "";
 }
 
-// Who takes part in `round` of the run, as that node believes, by replica and name. A daemon that
-// came later never hears of a founder that was gone by then, and counts it as one without a node:
-// it is redirected around, so that it makes no difference to who is read.
+// Who takes part in `round` of the run, as that node believes, by replica and name.
 using View = std::map<ReplicaId, std::string>;
 View ViewOf(SimNode& node, absl::string_view run_id, Round round) {
   View view;
   const auto schedule = node.core().ScheduleOf(run_id, round, SegmentId{0});
   if (!schedule.ok()) return view;
   for (const AssignmentSnapshot& one : schedule->assignments) view[one.reader] = one.reader_name;
-  const TopologySnapshot topology = node.core().Topology(absl::UnixEpoch(), run_id);
-  for (const ReplicaSnapshot& replica : topology.replicas) {
-    if (replica.node.IsZero()) view.erase(replica.info.replica_id);
-  }
   return view;
 }
 
