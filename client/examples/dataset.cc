@@ -135,14 +135,26 @@ void BatchSampler::Next(size_t batch_size, Rows* batch) {
   batch->inputs.resize(batch_size * kFeatures);
   batch->labels.resize(batch_size);
   for (size_t i = 0; i < batch_size; ++i) {
-    if (next_ == order_.size()) {
-      Shuffle(order_, generator_);
-      next_ = 0;
-    }
+    Refill();
     const size_t row = order_[next_++];
     std::copy_n(&rows_->inputs[row * kFeatures], kFeatures, &batch->inputs[i * kFeatures]);
     batch->labels[i] = rows_->labels[row];
   }
+}
+
+void BatchSampler::Skip(size_t row_count) {
+  while (row_count > 0) {
+    Refill();
+    const size_t skipped = std::min(row_count, order_.size() - next_);
+    next_ += skipped;
+    row_count -= skipped;
+  }
+}
+
+void BatchSampler::Refill() {
+  if (next_ < order_.size()) return;
+  Shuffle(order_, generator_);
+  next_ = 0;
 }
 
 }  // namespace letter

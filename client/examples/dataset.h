@@ -55,7 +55,13 @@ class BatchSampler {
   // Replaces `batch` by the next `batch_size` rows.
   void Next(size_t batch_size, Rows* batch);
 
+  // Passes over `row_count` rows.
+  void Skip(size_t row_count);
+
  private:
+  // Begins a new order where the last is used up.
+  void Refill();
+
   const Rows* rows_;
   std::vector<size_t> order_;
   size_t next_;

@@ -22,6 +22,8 @@ Learner::Learner(const Rows* train, size_t replica, size_t replicas, uint64_t se
       optimizer_(LarsOptions{}, LayerEnds(model_)),
       gradient_(model_.parameters().size()) {}
 
+void Learner::SkipBatches(size_t rounds) { sampler_.Skip(rounds * batch_size_); }
+
 double Learner::ComputeGradient() {
   sampler_.Next(batch_size_, &batch_);
   return model_.Gradient(batch_, kLabelSmoothing, gradient_);

@@ -25,6 +25,9 @@ class Learner {
   // its own shard of `train`, which must outlive it. REQUIRES: replica < replicas <= kGlobalBatch.
   Learner(const Rows* train, size_t replica, size_t replicas, uint64_t seed);
 
+  // Passes over the batches of `rounds` rounds that this learner was not there for.
+  void SkipBatches(size_t rounds);
+
   // Draws the next batch, sets gradient(), returns the batch's loss.
   double ComputeGradient();
 

@@ -18,6 +18,7 @@ namespace letter {
 namespace {
 
 constexpr int kExitFailed = 1;
+constexpr int kExitNothingToJoin = 3;
 
 // By weightmesh_outcome.
 constexpr std::array<const char*, WEIGHTMESH_OUTCOME_COUNT> kOutcomeNames = {
@@ -65,7 +66,11 @@ void AddMesh(const Options& options, const TrainingResult& result, JsonObject* j
     pulls.Add(kOutcomeNames[k], std::to_string(result.pulls[k]));
   }
   json->Add("mode", JsonString(ModeName(options.mesh.mode)))
+      .Add("first_round", std::to_string(result.first_round))
+      .Add("rejoins", std::to_string(result.rejoins))
+      .Add("rounds_alone", std::to_string(result.rounds_alone))
       .Add("alone", JsonBool(result.alone))
+      .Add("drained", JsonBool(result.drained))
       .Add("rounds_published", std::to_string(result.rounds_published))
       .Add("rounds_mixed", std::to_string(result.rounds_mixed))
       .Add("pulls", pulls.text())
@@ -146,7 +151,10 @@ TrainingResult Train(const Options& options, const Split& split) {
 void TrainOne(const Options& options, const Split& split) {
   const TrainingResult result = Train(options, split);
   std::printf("accuracy %.2f %% after %zu rounds in %.1f s%s\n", 100 * result.accuracy,
-              options.training.rounds, result.seconds, result.alone ? ", alone" : "");
+              result.rounds, result.seconds,
+              result.drained ? ", drained"
+              : result.alone ? ", alone"
+                             : "");
   if (!options.weights_file.empty()) WriteWeights(options.weights_file, result.weights);
   WriteResult(options.result_file, ResultJson(options, result));
 }
@@ -200,6 +208,11 @@ int main(int argc, char** argv) {
   if (!options) return exit_code;
   try {
     letter::Run(*options);
+  } catch (const weightmesh::Error& error) {
+    std::fprintf(stderr, "letter_trainer: %s\n", error.what());
+    return options->mesh.join && error.status() == WEIGHTMESH_START_TIMEOUT
+               ? letter::kExitNothingToJoin
+               : letter::kExitFailed;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "letter_trainer: %s\n", error.what());
     return letter::kExitFailed;

@@ -88,6 +88,15 @@ void AddMeshOptions(CLI::App& app, Options* options, Words* words) {
   app.add_option("--run-id", mesh.run_id, "Name of the training job, equal on all its replicas")
       ->group(group)
       ->capture_default_str();
+  app.add_flag("--join", mesh.join,
+               "Join a run that has started, instead of founding it with all other replicas: take "
+               "their weights over, and train from the run's round to --rounds")
+      ->group(group);
+  app.add_option("--start-timeout-ms", mesh.start_timeout_ms,
+                 "Longest wait for the other replicas, or with --join for a run to join")
+      ->check(CLI::Range(int64_t{1}, kMillisecondsMax))
+      ->group(group)
+      ->capture_default_str();
   app.add_option("--mode", words->mode,
                  "lockstep: wait for this round's peers; overlap: mix the last round's; async: "
                  "mix what peers have, at most --staleness-rounds-max rounds old")
@@ -151,6 +160,9 @@ std::string Conflict(const CLI::App& app, const Options& options) {
     return "--replica " + std::to_string(options.training.replica) + " is not below --replicas " +
            std::to_string(replicas) + ": replicas count from 0";
   }
+  if (options.mesh.join && options.method != Method::kMesh) {
+    return "--join belongs to --method mesh: nobody else's run is there to join";
+  }
   if (app.count("--staleness-rounds-max") > 0 && options.mesh.mode != WEIGHTMESH_ASYNC) {
     return "--staleness-rounds-max belongs to --mode async: choose that mode, or leave it out";
   }
@@ -204,9 +216,9 @@ std::optional<Options> ParseCommandLine(int argc, const char* const* argv, int* 
   Words words;
   CLI::App app(
       "Trains an MLP 16-128-64-64-26 on UCI Letter, as one replica of a mesh that shares its "
-      "weights "
-      "by gossip, or without a mesh to compare.\nExit codes: 0 trained (alone, too), 1 failed or "
-      "refused, 2 wrong usage.",
+      "weights by gossip, or without a mesh to compare.\n"
+      "Exit codes: 0 trained (alone, too), 1 failed or refused, 2 wrong usage, 3 no run to join "
+      "within --start-timeout-ms.",
       "letter_trainer");
   AddTrainingOptions(app, &options, &words);
   AddMeshOptions(app, &options, &words);

@@ -44,7 +44,8 @@ class RoundLog {
   }
 
   // Waits until the round has taken as long as --pace-ms asks.
-  void End(double loss) {
+  void End(size_t round, double loss) {
+    result_.rounds = round + 1;
     result_.final_loss = loss;
     if (options_.pace.count() > 0) std::this_thread::sleep_until(round_start_ + options_.pace);
   }
@@ -87,13 +88,44 @@ void Count(const weightmesh::RoundResult& exchanged, TrainingResult* result) {
   for (size_t k = 0; k < result->pulls.size(); ++k) result->pulls[k] += exchanged.pulls[k];
 }
 
-// Says once that this replica is alone, and why.
-void NoticeAlone(const weightmesh::Replica& replica, const TrainingOptions& options,
-                 TrainingResult* result) {
-  if (!replica.alone() || result->alone) return;
-  result->alone = true;
-  options.on_notice(replica.message());
+// Says when this replica becomes alone, or is not any more, and why.
+void NoticeAlone(const weightmesh::Replica& replica, const weightmesh::RoundResult& exchanged,
+                 const TrainingOptions& options, TrainingResult* result) {
+  if (exchanged.rejoined && !exchanged.alone) {
+    ++result->rejoins;
+    options.on_notice("the daemon is back, and this replica has joined the run again");
+  }
+  if (replica.alone() && !result->alone) options.on_notice(replica.message());
+  result->drained = replica.drained();
+  result->alone = replica.alone() && !result->drained;
 }
+
+// Which round comes next. They are the run's: whoever joins it goes on from where it is.
+class RoundCount {
+ public:
+  // `follows`: also without having joined anew, this replica takes the run's rounds as its own. In
+  // lockstep it does, where it was left behind; otherwise one that is slower takes fewer rounds.
+  RoundCount(size_t next, bool follows) : next_(next), follows_(follows) {}
+
+  // 0-based.
+  size_t next() const { return next_; }
+
+  // After `exchanged`, of round next().
+  void Advance(const weightmesh::RoundResult& exchanged, weightmesh::Replica* replica) {
+    ++next_;
+    rejoined_ = rejoined_ || exchanged.rejoined;
+    if (!exchanged.published || (!rejoined_ && !follows_)) return;
+    const size_t of_the_run = replica->Stats().last_round;
+    // Alone, it may have come further than the others.
+    next_ = rejoined_ ? of_the_run : std::max(next_, of_the_run);
+    rejoined_ = false;
+  }
+
+ private:
+  size_t next_;
+  const bool follows_;
+  bool rejoined_ = false;  // and has published nothing since
+};
 
 }  // namespace
 
@@ -101,17 +133,24 @@ TrainingResult TrainOnMesh(const Split& split, const TrainingOptions& options, M
   Learner learner(&split.train, options.replica, options.replicas, options.seed);
   const std::vector<weightmesh::Tensor> tensors = TensorsOf(learner.model());
 
-  // Attach: waits until all replicas of the run are there.
+  // Attach: waits until all replicas of the run are there. Or join those that are, and take over
+  // their weights.
   mesh.replica_name = "replica-" + std::to_string(options.replica);
   mesh.replicas_min = static_cast<uint32_t>(options.replicas);
   mesh.progress = [&options](const char* message) { options.on_notice(message); };
-  weightmesh::Replica replica(mesh, tensors);
+  weightmesh::Replica replica =
+      mesh.join ? weightmesh::Replica::Join(mesh, tensors) : weightmesh::Replica(mesh, tensors);
 
   RoundLog log(options);
-  NoticeAlone(replica, options, &log.result());
-  const bool lockstep = mesh.mode == WEIGHTMESH_LOCKSTEP;
   weightmesh::RoundResult exchanged;
-  for (size_t round = 0; round < options.rounds; ++round) {
+  NoticeAlone(replica, exchanged, options, &log.result());
+  const bool lockstep = mesh.mode == WEIGHTMESH_LOCKSTEP;
+  // Where the run is: the learning rate and the data go on from there.
+  log.result().first_round = std::max<size_t>(1, replica.first_round());
+  RoundCount rounds(log.result().first_round - 1, lockstep);
+  learner.SkipBatches(rounds.next());
+  while (rounds.next() < options.rounds) {
+    const size_t round = rounds.next();
     const double learning_rate = log.Begin(round);
 
     // The trainer's own business: a batch, and a step of the optimizer.
@@ -121,6 +160,7 @@ TrainingResult TrainOnMesh(const Split& split, const TrainingOptions& options, M
     // The mesh's: share these weights, and mix in a peer's.
     exchanged = lockstep ? replica.Exchange(tensors) : replica.Step(tensors);
     Count(exchanged, &log.result());
+    rounds.Advance(exchanged, &replica);
 
     if (log.IsReportDue(round)) {
       const double accuracy = learner.model().Accuracy(split.score);
@@ -129,15 +169,17 @@ TrainingResult TrainOnMesh(const Split& split, const TrainingOptions& options, M
       replica.Report("learning_rate", learning_rate);
       log.Report({round + 1, loss, accuracy, learning_rate});
     }
-    NoticeAlone(replica, options, &log.result());
-    log.End(loss);
+    NoticeAlone(replica, exchanged, options, &log.result());
+    log.result().rounds_alone += log.result().alone ? 1 : 0;
+    log.End(round, loss);
     if (replica.drained())
       break;  // the node is wanted for something else: the result so far counts
   }
   // In overlap and async the last step's pulls are still to be mixed.
   if (!lockstep && exchanged.published) {
-    Count(replica.Mix(tensors), &log.result());
-    NoticeAlone(replica, options, &log.result());
+    exchanged = replica.Mix(tensors);
+    Count(exchanged, &log.result());
+    NoticeAlone(replica, exchanged, options, &log.result());
   }
   TrainingResult result = log.Finish(learner.model(), split.score);
   replica.Leave();
@@ -154,7 +196,7 @@ TrainingResult TrainAlone(const Split& split, const TrainingOptions& options) {
     if (log.IsReportDue(round)) {
       log.Report({round + 1, loss, learner.model().Accuracy(split.score), learning_rate});
     }
-    log.End(loss);
+    log.End(round, loss);
   }
   return log.Finish(learner.model(), split.score);
 }
@@ -189,7 +231,7 @@ TrainingResult TrainAllReduce(const Split& split, const TrainingOptions& options
     if (log.IsReportDue(round)) {
       log.Report({round + 1, loss, first.model().Accuracy(split.score), learning_rate});
     }
-    log.End(loss);
+    log.End(round, loss);
   }
   return log.Finish(first.model(), split.score);
 }

@@ -39,17 +39,24 @@ struct TrainingOptions {
 
 // How TrainOnMesh exchanges. run_id is required, the rest has defaults; replicas_min and
 // replica_name are set by TrainOnMesh.
-using MeshOptions = weightmesh::Options;
+struct MeshOptions : weightmesh::Options {
+  bool join = false;  // a run that has started, instead of waiting for all replicas and founding it
+};
 
 struct TrainingResult {
   double accuracy = 0;  // share of the score rows, of the final weights
   double final_loss = 0;
   std::vector<Progress> progress;
+  size_t rounds = 0;   // of the run when it ended: all, unless its daemon was drained
   double seconds = 0;  // of the rounds: without attaching and loading
   std::vector<float> weights;
 
   // On the mesh only:
-  bool alone = false;  // the mesh was absent or lost: this replica went on by itself
+  size_t first_round = 1;  // that this replica took part in: more than 1 where it joined later
+  size_t rejoins = 0;      // times that its daemon had died, was back, and the run was joined again
+  size_t rounds_alone = 0;  // that it trained by itself
+  bool alone = false;       // at the end: the mesh was absent, or lost and not back
+  bool drained = false;     // its daemon was emptied: this is how far it came
   size_t rounds_published = 0;
   size_t rounds_mixed = 0;
   std::array<uint64_t, WEIGHTMESH_OUTCOME_COUNT> pulls = {};  // by weightmesh_outcome
@@ -57,8 +64,10 @@ struct TrainingResult {
 };
 
 // Trains replica `options.replica` and shares its weights over the mesh, in `mesh.mode`. Waits for
-// all `options.replicas`. Without a daemon, or when it dies, trains on alone and says so once
-// through on_notice. Throws weightmesh::Error when the daemon refuses the run.
+// all `options.replicas`, or joins them: then training goes on from the run's round, with its
+// learning rate, to the same last round. Without a daemon, or when it dies, trains on alone and
+// says so through on_notice, until the daemon is back. Throws weightmesh::Error when the daemon
+// refuses the run, or there is none to join.
 TrainingResult TrainOnMesh(const Split& split, const TrainingOptions& options, MeshOptions mesh);
 
 // Trains replica `options.replica` on its own shard, without communication.

@@ -127,6 +127,22 @@ TEST(BatchSampler, DrawsEveryRowOfTheShardOncePerPass) {
   EXPECT_GT(orders.size(), 1U) << "every pass in the same order";
 }
 
+TEST(BatchSampler, SkippedRowsAreThoseThatWouldHaveBeenDrawn) {
+  Rows rows;
+  rows.inputs.assign(10 * kFeatures, 0.0F);
+  rows.labels.resize(10);
+  std::iota(rows.labels.begin(), rows.labels.end(), 0);
+  for (const size_t batches : {0U, 1U, 2U, 5U, 9U}) {
+    BatchSampler draws(&rows, {0, 1, 2, 3, 4, 5, 6}, SeededGenerator(1, "test"));
+    BatchSampler skips(&rows, {0, 1, 2, 3, 4, 5, 6}, SeededGenerator(1, "test"));
+    Rows drawn, skipped;
+    for (size_t i = 0; i <= batches; ++i) draws.Next(4, &drawn);
+    skips.Skip(4 * batches);
+    skips.Next(4, &skipped);
+    EXPECT_EQ(drawn.labels, skipped.labels) << batches << " batches";
+  }
+}
+
 TEST(SeededGenerator, KeepsUsesApart) {
   EXPECT_EQ(SeededGenerator(1, "a", 0)(), SeededGenerator(1, "a", 0)());
   EXPECT_NE(SeededGenerator(1, "a", 0)(), SeededGenerator(1, "b", 0)());

@@ -119,6 +119,16 @@ TEST(CommandLine, TrainsAllReplicasWithoutAMeshUnlessOneIsChosen) {
                    .all_replicas);
 }
 
+TEST(CommandLine, JoinsARun) {
+  const Options options = Parse({"--join", "--start-timeout-ms", "3000"}).options.value();
+  EXPECT_TRUE(options.mesh.join);
+  EXPECT_EQ(options.mesh.start_timeout_ms, 3000U);
+  EXPECT_FALSE(Parse({}).options.value().mesh.join);
+  EXPECT_EQ(Parse({}).options.value().mesh.start_timeout_ms, 600000U);
+  ExpectUsageError({"--method", "none", "--join"}, "--join belongs to --method mesh");
+  ExpectUsageError({"--start-timeout-ms", "0"}, "--start-timeout-ms");
+}
+
 TEST(CommandLine, TakesSeveralFilesToEvaluate) {
   EXPECT_EQ(Parse({"--evaluate", "a", "b", "c"}).options.value().evaluate.size(), 3U);
 }
@@ -168,6 +178,7 @@ TEST(CommandLine, HelpNamesEveryOption) {
                              "--validate",    "--pace-ms",
                              "--stall-ms",    "--result",
                              "--weights",     "--evaluate",
+                             "--join",        "--start-timeout-ms",
                              "--report-every"}) {
     EXPECT_THAT(help.out, HasSubstr(option));
   }
