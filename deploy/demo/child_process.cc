@@ -26,8 +26,9 @@ constexpr int kLogLinesShown = 12;
 constexpr int kLowPriority = 15;
 constexpr int kExecFailed = 127;
 
-absl::StatusOr<FileDescriptor> OpenToWrite(const std::string& path) {
-  FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+absl::StatusOr<FileDescriptor> OpenToWrite(const std::string& path, bool append) {
+  const int how = append ? O_APPEND : O_TRUNC;
+  FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | how, 0644));
   if (file.valid()) return file;
   return absl::ErrnoToStatus(errno, absl::StrCat("cannot write ", path));
 }
@@ -84,11 +85,11 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(const Command&
     return absl::ErrnoToStatus(errno, absl::StrCat(command.name, ": cannot execute ", program,
                                                    "; build it, or name another (see --help)"));
   }
-  absl::StatusOr<FileDescriptor> log = OpenToWrite(command.log_file);
+  absl::StatusOr<FileDescriptor> log = OpenToWrite(command.log_file, command.append);
   if (!log.ok()) return log.status();
   FileDescriptor output;
   if (!command.output_file.empty()) {
-    absl::StatusOr<FileDescriptor> opened = OpenToWrite(command.output_file);
+    absl::StatusOr<FileDescriptor> opened = OpenToWrite(command.output_file, /*append=*/false);
     if (!opened.ok()) return opened.status();
     output = *std::move(opened);
   }
@@ -144,6 +145,11 @@ absl::Status ChildProcess::Result() const {
                               strsignal(WTERMSIG(status)), ")"));
 }
 
+std::optional<int> ChildProcess::exit_code() const {
+  if (!wait_status_.has_value() || !WIFEXITED(*wait_status_)) return std::nullopt;
+  return WEXITSTATUS(*wait_status_);
+}
+
 absl::Status ChildProcess::Failure(const std::string& what) const {
   return absl::InternalError(absl::StrCat(name_, " ", what, "; the end of its log, ", log_file_,
                                           ":\n", LastLines(log_file_, kLogLinesShown)));
@@ -165,7 +171,9 @@ std::string LastLines(const std::string& file, int lines) {
 void EndAll(const std::vector<std::unique_ptr<ChildProcess>>& children, int signal_number,
             absl::Duration patience) {
   for (const auto& child : children) {
-    if (child != nullptr) child->Signal(signal_number);
+    if (child == nullptr) continue;
+    child->Signal(signal_number);
+    child->Signal(SIGCONT);
   }
   const absl::Time deadline = absl::Now() + patience;
   for (const auto& child : children) {

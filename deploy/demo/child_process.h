@@ -21,6 +21,7 @@ struct Command {
   std::vector<std::string> environment;  // NAME=value, added to one's own
   std::string log_file;                  // takes its standard error, and its output unless:
   std::string output_file;               // takes its standard output; empty: the log file
+  bool append = false;                   // to the log file, instead of a new one
   bool low_priority = false;
 };
 
@@ -45,6 +46,8 @@ class ChildProcess {
   // OK for exit code 0. Otherwise says how it ended, names its log and shows the last lines.
   // REQUIRES: it has ended.
   absl::Status Result() const;
+  // Nullopt while it runs, or when a signal has ended it.
+  std::optional<int> exit_code() const;
   // `what` happened to it, with the log's name and last lines.
   absl::Status Failure(const std::string& what) const;
 
@@ -65,8 +68,8 @@ class ChildProcess {
 // The last `lines` lines of a file, each indented by four blanks; a remark if there is none.
 std::string LastLines(const std::string& file, int lines);
 
-// Ends children: `signal_number` to all, and after `patience` SIGKILL to those that still run.
-// Null entries are skipped.
+// Ends children: `signal_number` to all, stopped ones too, and after `patience` SIGKILL to those
+// that still run. Null entries are skipped.
 void EndAll(const std::vector<std::unique_ptr<ChildProcess>>& children, int signal_number,
             absl::Duration patience);
 

@@ -61,7 +61,9 @@ Demo::Demo(const Options& options, const std::string& work_dir, Interrupt* inter
       interrupt_(interrupt),
       screen_(screen),
       cluster_(options, work_dir, [interrupt] { return interrupt->came(); }),
-      track_(RoundsOfAll(options)) {}
+      track_(RoundsOfAll(options), options.chaos.has_value()) {
+  if (options_.chaos.has_value()) chaos_.emplace(options_, &cluster_, &track_, screen_);
+}
 
 absl::Status Demo::Run() {
   const std::string pace =
@@ -70,9 +72,12 @@ absl::Status Demo::Run() {
                                ? absl::StrCat(", of trainer ", options_.slow->trainer, " ",
                                               options_.slow->factor, " times that")
                                : "";
+  const std::string chaos =
+      options_.chaos.has_value() ? absl::StrCat(", chaos of seed ", *options_.chaos) : "";
   screen_->Say(absl::StrCat("Starting daemons and trainers, ", options_.nodes, " each (",
                             options_.schedule, ", ", options_.mode, ", wire ", options_.wire, ", ",
-                            options_.segments, " segments", pace, slow, "); logs in ", work_dir_));
+                            options_.segments, " segments", pace, slow, chaos, "); logs in ",
+                            work_dir_));
   if (absl::Status status = cluster_.StartDaemons(); !status.ok()) return status;
   if (absl::Status status = cluster_.StartTrainers(); !status.ok()) return status;
   Watch watch(cluster_.addresses());
@@ -104,13 +109,39 @@ absl::Status Demo::Train(Watch* watch) {
     // Asked before the statistics are, so that the last ones are complete.
     running = cluster_.TrainersRunning();
     if (absl::Status status = cluster_.Check(); !status.ok()) return status;
-    track_.Update(Seconds(), watch->Poll(kRunId));
+    const std::vector<std::optional<v1::Stats>> answers = watch->Poll(kRunId);
+    track_.Update(Seconds(), answers);
     KillWhenDue();
     const double now = Seconds();
+    if (chaos_.has_value()) {
+      ShowEvents(answers, watch);
+      if (absl::Status status = MakeChaos(watch, now); !status.ok()) return status;
+      running = running || chaos_->IsPausing();
+    }
     screen_->Show(track_.View(now), now, !running);
     if (absl::Status status = CheckProgress(now); !status.ok()) return status;
   }
   return absl::OkStatus();
+}
+
+absl::Status Demo::MakeChaos(Watch* watch, double now) {
+  absl::Status status = chaos_->Look(now);
+  for (int node : chaos_->TakeRestarted()) {
+    watch->Follow(node, cluster_.addresses()[static_cast<size_t>(node)]);
+  }
+  return status;
+}
+
+void Demo::ShowEvents(const std::vector<std::optional<v1::Stats>>& answers, Watch* watch) {
+  for (size_t k = 0; k < answers.size(); ++k) {
+    if (answers[k].has_value()) names_.Learn(static_cast<int>(k), answers[k]->node_id());
+  }
+  if (!answers[0].has_value()) return;  // it would be asked in vain
+  const std::vector<v1::Event> events = watch->NewEvents(0);
+  if (!chaos_->begun()) return;
+  for (const v1::Event& event : events) {
+    screen_->Say(absl::StrCat("          daemon 0: ", names_.Apply(event.text())));
+  }
 }
 
 void Demo::KillWhenDue() {
@@ -120,7 +151,7 @@ void Demo::KillWhenDue() {
   if (row.round < kill.round) return;
   killed_ = true;
   cluster_.KillDaemon(kill.node);
-  track_.MarkKilled(kill.node);
+  track_.Mark(kill.node, "daemon killed");
   screen_->Say(absl::StrCat("Killed daemon ", kill.node, " at round ", row.round,
                             ": its trainer goes on alone, the others redirect."));
 }
@@ -149,23 +180,36 @@ absl::StatusOr<Report> Demo::MakeReport() const {
   Report report;
   report.options = options_;
   report.work_dir = work_dir_;
+  if (chaos_.has_value()) report.chaos = chaos_->counts();
   for (int k = 0; k < options_.nodes; ++k) {
-    const absl::StatusOr<TrainerResult> result = ReadTrainerResult(cluster_.ResultFile(k));
-    if (!result.ok()) return result.status();
-    ReplicaReport replica;
+    absl::StatusOr<ReplicaReport> replica = MakeReplicaReport(k);
+    if (!replica.ok()) return replica.status();
+    report.training_seconds = std::max(report.training_seconds, replica->seconds);
+    report.replicas.push_back(*std::move(replica));
+  }
+  return report;
+}
+
+absl::StatusOr<ReplicaReport> Demo::MakeReplicaReport(int k) const {
+  ReplicaReport replica;
+  replica.away = chaos_.has_value() && chaos_->IsMissing(k);
+  const absl::StatusOr<TrainerResult> result = ReadTrainerResult(cluster_.ResultFile(k));
+  replica.has_result = result.ok();
+  if (!result.ok() && !replica.away) return result.status();
+  if (result.ok()) {
     replica.accuracy = result->accuracy;
     replica.final_loss = result->final_loss;
     replica.seconds = result->seconds;
     replica.alone = result->alone;
-    replica.daemon_killed = killed_ && options_.kill->node == k;
-    replica.daemon_address = cluster_.addresses()[static_cast<size_t>(k)];
-    replica.arrived_from.resize(static_cast<size_t>(options_.nodes));
-    const auto& last = track_.replicas()[static_cast<size_t>(k)].last();
-    if (last.has_value()) FillFromStats(*last, options_.nodes, &replica);
-    report.training_seconds = std::max(report.training_seconds, replica.seconds);
-    report.replicas.push_back(std::move(replica));
+    replica.first_round = result->first_round;
+    replica.rejoins = result->rejoins;
   }
-  return report;
+  replica.daemon_killed = killed_ && options_.kill->node == k;
+  replica.daemon_address = cluster_.addresses()[static_cast<size_t>(k)];
+  replica.arrived_from.resize(static_cast<size_t>(options_.nodes));
+  const auto& last = track_.replicas()[static_cast<size_t>(k)].last();
+  if (last.has_value()) FillFromStats(*last, options_.nodes, &replica);
+  return replica;
 }
 
 absl::Status Demo::Score(Report* report) {
@@ -174,7 +218,7 @@ absl::Status Demo::Score(Report* report) {
   }
   std::vector<std::string> weights;
   for (int k = 0; k < options_.nodes; ++k) {
-    if (!report->replicas[static_cast<size_t>(k)].daemon_killed || options_.nodes == 1) {
+    if (Counts(report->replicas[static_cast<size_t>(k)]) || options_.nodes == 1) {
       weights.push_back(cluster_.WeightsFile(k));
     }
   }

@@ -18,6 +18,8 @@ const char* StateInWords(v1::ReplicaState state) {
       return "training";
     case v1::REPLICA_STATE_JOINING:
       return "joining";
+    case v1::REPLICA_STATE_DRAINING:
+      return "draining";
     case v1::REPLICA_STATE_LEFT:
       return "left";
     case v1::REPLICA_STATE_DEAD:
@@ -25,6 +27,11 @@ const char* StateInWords(v1::ReplicaState state) {
     default:
       return "unknown";
   }
+}
+
+bool IsMissing(v1::ReplicaState state) {
+  return state == v1::REPLICA_STATE_JOINING || state == v1::REPLICA_STATE_DRAINING ||
+         state == v1::REPLICA_STATE_DEAD;
 }
 
 }  // namespace
@@ -62,32 +69,40 @@ uint64_t OtherPullCount(const v1::ReplicaStats& stats) {
 }
 
 void ReplicaTrack::Update(double now, const std::optional<v1::Stats>& stats) {
-  if (killed_) return;
   if (!stats.has_value()) {
-    row_.state = "no answer";
-    row_.counts = false;
+    ShowState("no answer", /*missing=*/false);
+    active_ = row_.counts = false;
     row_.megabytes_per_second = 0;
     return;
   }
   if (stats->replicas_size() == 0) {
-    row_.state = "starting";
+    ShowState("starting", /*missing=*/false);
+    active_ = row_.counts = false;
     return;
   }
-  last_ = stats->replicas(0);
-  row_.state = StateInWords(last_->state());
-  row_.counts =
-      last_->state() == v1::REPLICA_STATE_ACTIVE || last_->state() == v1::REPLICA_STATE_LEFT;
-  row_.round = last_->round();
-  row_.steps = last_->rounds_published() + last_->publishes_skipped();
-  row_.arrived = PullCount(*last_, v1::OUTCOME_ARRIVED);
-  row_.late = PullCount(*last_, v1::OUTCOME_LATE);
-  row_.other = OtherPullCount(*last_);
-  row_.consensus_distance = last_->consensus_distance();
-  row_.round_ms = Median(last_->round_time_us()) / 1000;
-  for (const v1::Scalar& scalar : last_->scalars()) {
+  lives_.Update(stats->replicas(0));
+  const v1::ReplicaStats& total = *last();
+  const v1::ReplicaState state = total.state();
+  ShowState(StateInWords(state), IsMissing(state));
+  active_ = state == v1::REPLICA_STATE_ACTIVE;
+  row_.counts = mark_.empty() && total.round() > 0 && (active_ || state == v1::REPLICA_STATE_LEFT);
+  row_.round = total.round();
+  row_.steps = total.rounds_published() + total.publishes_skipped();
+  row_.arrived = PullCount(total, v1::OUTCOME_ARRIVED);
+  row_.late = PullCount(total, v1::OUTCOME_LATE);
+  row_.other = OtherPullCount(total);
+  row_.redirects = total.redirects();
+  row_.consensus_distance = total.consensus_distance();
+  row_.round_ms = Median(total.round_time_us()) / 1000;
+  for (const v1::Scalar& scalar : total.scalars()) {
     if (scalar.name() == "loss") row_.loss = scalar.value();
   }
-  UpdateRate(now, last_->bytes_received());
+  UpdateRate(now, total.bytes_received());
+}
+
+void ReplicaTrack::ShowState(const std::string& state, bool missing) {
+  row_.state = mark_.empty() ? state : mark_;
+  row_.missing = missing || !mark_.empty();
 }
 
 void ReplicaTrack::UpdateRate(double now, uint64_t bytes_received) {
@@ -100,15 +115,19 @@ void ReplicaTrack::UpdateRate(double now, uint64_t bytes_received) {
   row_.megabytes_per_second = seconds > 0 ? bytes / seconds / 1e6 : 0;
 }
 
-void ReplicaTrack::MarkKilled() {
-  killed_ = true;
-  row_.state = "daemon killed";
-  row_.counts = false;
+void ReplicaTrack::Mark(const std::string& what) {
+  mark_ = what;
+  row_.counts = mark_.empty() && active_;
+  if (mark_.empty()) return ShowState(active_ ? "training" : "no answer", !active_);
+  active_ = false;
   row_.megabytes_per_second = 0;
+  ShowState(mark_, /*missing=*/true);
 }
 
-MeshTrack::MeshTrack(std::vector<uint64_t> rounds)
-    : rounds_(std::move(rounds)), rounds_total_(*std::max_element(rounds_.begin(), rounds_.end())) {
+MeshTrack::MeshTrack(std::vector<uint64_t> rounds, bool replicas_join)
+    : rounds_(std::move(rounds)),
+      rounds_total_(*std::max_element(rounds_.begin(), rounds_.end())),
+      replicas_join_(replicas_join) {
   for (size_t k = 0; k < rounds_.size(); ++k) replicas_.emplace_back(static_cast<int>(k));
 }
 
@@ -126,10 +145,16 @@ uint64_t MeshTrack::CommonRound() const {
   std::optional<uint64_t> least;
   for (size_t k = 0; k < replicas_.size(); ++k) {
     const ReplicaRow& row = replicas_[k].row();
-    const uint64_t round = row.steps * rounds_total_ / rounds_[k];
+    const uint64_t round = replicas_join_ ? row.round : row.steps * rounds_total_ / rounds_[k];
     if (row.counts) least = std::min(least.value_or(round), round);
   }
   return std::min(least.value_or(0), rounds_total_);
+}
+
+uint64_t MeshTrack::NewestRound() const {
+  uint64_t newest = 0;
+  for (const ReplicaTrack& replica : replicas_) newest = std::max(newest, replica.row().round);
+  return newest;
 }
 
 MeshView MeshTrack::View(double now) const {

@@ -25,6 +25,8 @@ constexpr char kFooter[] =
     "Examples\n"
     "  weightmesh_demo --mode overlap --wire bf16\n"
     "  weightmesh_demo --nodes 8 --kill 2@100     one daemon dies, the others train on\n"
+    "  weightmesh_demo --nodes 8 --chaos 1        each second somebody is killed, stopped, drained "
+    "or back\n"
     "  weightmesh_demo --mode async --slow 0:3    one trainer is three times slower\n"
     "  weightmesh_demo --keep-running             then look around with weightmeshctl\n"
     "\n"
@@ -43,8 +45,9 @@ bool ParseKill(const std::string& text, Kill* kill) {
          absl::SimpleAtoi(parts[1], &kill->round) && kill->node >= 0 && kill->round >= 1;
 }
 
+CLI::Range Seeds() { return {int64_t{0}, std::numeric_limits<int64_t>::max()}; }
+
 void AddTraining(CLI::App* app, Options* options) {
-  const CLI::Range seeds(int64_t{0}, std::numeric_limits<int64_t>::max());
   app->add_option("--nodes", options->nodes, "Daemons, and trainers, one each")
       ->check(CLI::Range(1, kNodesMax))
       ->capture_default_str();
@@ -67,11 +70,12 @@ void AddTraining(CLI::App* app, Options* options) {
       ->check(CLI::IsMember({"lockstep", "overlap", "async"}))
       ->capture_default_str();
   app->add_option("--seed", options->seed, "Of weights, shards, batches and schedule")
-      ->check(seeds)
+      ->check(Seeds())
       ->capture_default_str();
   app->add_option("--pace-ms", options->pace_ms,
                   "Least time of a round: with several processes a core, a step of this small "
-                  "model is too short to overlap with a pull [0; with --mode overlap or async 20]")
+                  "model is too short to overlap with a pull [0; with --mode overlap or async 20; "
+                  "with --chaos 200]")
       ->check(CLI::Range(int64_t{0}, kPaceMsMax));
 }
 
@@ -79,6 +83,7 @@ void AddTraining(CLI::App* app, Options* options) {
 struct Words {
   std::string kill;
   std::string slow;
+  uint64_t chaos = 0;
   std::string output = "table";
 };
 
@@ -91,6 +96,13 @@ void AddRunning(CLI::App* app, Options* options, Words* words) {
                   "kill -9 daemon K (from 0) at the first look at the statistics after ROUND; its "
                   "trainer goes on alone, the others redirect")
       ->type_name("K@ROUND");
+  app->add_option("--chaos", words->chaos,
+                  "While all train, about once a second, a trainer or a daemon is killed (kill -9) "
+                  "or stopped for a moment, a daemon is drained (SIGTERM), or one that is gone is "
+                  "brought back: then it joins the run. SEED says who, and how. At least two stay, "
+                  "and at the end all come back")
+      ->check(Seeds())
+      ->type_name("SEED");
   app->add_flag("--keep-running", options->keep_running,
                 "Leave the daemons up after the result, until Ctrl-C");
   app->add_flag("!--no-baselines", options->baselines,
@@ -163,6 +175,30 @@ std::string KillConflict(const std::string& kill, Options* options) {
   return "";
 }
 
+// What is wrong with --chaos, together with the other options; empty when nothing is.
+std::string ChaosConflict(const Options& options) {
+  if (!options.chaos.has_value()) return "";
+  if (options.kill.has_value()) {
+    return "--chaos and --kill exclude each other: --chaos kills daemons by its own plan";
+  }
+  if (options.slow.has_value()) {
+    return "--chaos and --slow exclude each other: who comes back takes the round of the others";
+  }
+  if (options.nodes < kChaosNodesMin) {
+    return "--chaos needs --nodes " + std::to_string(kChaosNodesMin) +
+           " or more: two of them always stay";
+  }
+  if (options.pace_ms == 0) {
+    return "--chaos strikes once a second: give rounds a length, for example --pace-ms 50";
+  }
+  if (options.rounds <= QuietRounds(options)) {
+    return "--chaos leaves the last " + std::to_string(kChaosQuietMs / 1000) +
+           " s quiet, which are " + std::to_string(QuietRounds(options)) + " rounds of --pace-ms " +
+           std::to_string(options.pace_ms) + ": give more --rounds";
+  }
+  return "";
+}
+
 }  // namespace
 
 uint64_t RoundsOf(const Options& options, int trainer) {
@@ -176,6 +212,10 @@ uint64_t RoundsOf(const Options& options, int trainer) {
 uint64_t PaceMsOf(const Options& options, int trainer) {
   if (!options.slow.has_value() || options.slow->trainer != trainer) return options.pace_ms;
   return static_cast<uint64_t>(static_cast<double>(options.pace_ms) * options.slow->factor + 0.5);
+}
+
+uint64_t QuietRounds(const Options& options) {
+  return (kChaosQuietMs + options.pace_ms - 1) / options.pace_ms;
 }
 
 ParsedOptions ParseOptions(int argc, const char* const* argv, const std::string& programs) {
@@ -194,8 +234,11 @@ ParsedOptions ParseOptions(int argc, const char* const* argv, const std::string&
     app.parse(argc, argv);
     const bool paced = app.count("--pace-ms") > 0;
     if (options.mode != "lockstep" && !paced) options.pace_ms = kOverlapPaceMs;
+    if (app.count("--chaos") > 0) options.chaos = words.chaos;
+    if (options.chaos.has_value() && !paced) options.pace_ms = kChaosPaceMs;
     std::string conflict = KillConflict(words.kill, &options);
     if (conflict.empty()) conflict = SlowConflict(words.slow, &options);
+    if (conflict.empty()) conflict = ChaosConflict(options);
     if (!conflict.empty()) throw CLI::ValidationError(conflict);
   } catch (const CLI::ParseError& error) {  // CLI11's way to end, good or bad
     std::ostringstream out, err;

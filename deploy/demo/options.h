@@ -15,6 +15,14 @@ constexpr int kNodesMax = 64;
 // default.
 constexpr uint64_t kOverlapPaceMs = 20;
 
+// With --chaos somebody is struck every second: a round takes long enough to be hit. A lost peer is
+// waited for less long than by default.
+constexpr uint64_t kChaosPaceMs = 200;
+constexpr uint64_t kChaosRoundDeadlineMs = 2000;
+constexpr int kChaosNodesMin = 3;
+// At the end nobody is struck for so long, and those who are away come back.
+constexpr uint64_t kChaosQuietMs = 10'000;
+
 // --kill K@ROUND: daemon `node` is killed when its replica reaches `round`.
 struct Kill {
   int node = 0;
@@ -36,10 +44,12 @@ struct Options {
   std::string wire = "fp32";
   std::string mode = "lockstep";
   uint64_t seed = 1;
-  // Least time of a round, in milliseconds. By default 0 in lockstep, otherwise kOverlapPaceMs.
+  // Least time of a round, in milliseconds. By default kChaosPaceMs with chaos; else 0 in lockstep,
+  // otherwise kOverlapPaceMs.
   uint64_t pace_ms = 0;
   std::optional<Slow> slow;
   std::optional<Kill> kill;
+  std::optional<uint64_t> chaos;  // the seed of who is struck when
   bool keep_running = false;
   bool json = false;
   bool baselines = true;
@@ -61,6 +71,9 @@ struct ParsedOptions {
 // about the same time; in lockstep the others wait for it.
 uint64_t RoundsOf(const Options& options, int trainer);
 uint64_t PaceMsOf(const Options& options, int trainer);
+
+// How many rounds at the end are quiet with --chaos. REQUIRES: pace_ms > 0.
+uint64_t QuietRounds(const Options& options);
 
 // `programs` is the folder of weightmeshd, letter_trainer and weightmeshctl by default.
 ParsedOptions ParseOptions(int argc, const char* const* argv, const std::string& programs);

@@ -53,11 +53,16 @@ void FillOptions(const Options& options, Struct* object) {
 
 void FillReplica(size_t index, const ReplicaReport& replica, Struct* object) {
   Set("replica", static_cast<uint64_t>(index), object);
-  Set("accuracy", replica.accuracy, object);
-  Set("final_loss", replica.final_loss, object);
-  Set("seconds", replica.seconds, object);
+  if (replica.has_result) {
+    Set("accuracy", replica.accuracy, object);
+    Set("final_loss", replica.final_loss, object);
+    Set("seconds", replica.seconds, object);
+    Set("first_round", replica.first_round, object);
+    Set("rejoins", replica.rejoins, object);
+  }
   SetBool("alone", replica.alone, object);
   SetBool("daemon_killed", replica.daemon_killed, object);
+  SetBool("away", replica.away, object);
   Set("rounds_published", replica.rounds_published, object);
   Set("redirects", replica.redirects, object);
   Set("bytes_received", replica.bytes_received, object);
@@ -68,6 +73,22 @@ void FillReplica(size_t index, const ReplicaReport& replica, Struct* object) {
   for (uint64_t count : replica.arrived_from) {
     from->add_values()->set_number_value(static_cast<double>(count));
   }
+}
+
+void FillChaos(const Report& report, Struct* object) {
+  const ChaosReport& chaos = *report.chaos;
+  Set("seed", std::to_string(chaos.seed), object);
+  Set("trainers_killed", chaos.trainers_killed, object);
+  Set("daemons_killed", chaos.daemons_killed, object);
+  Set("drains", chaos.drains, object);
+  Set("trainers_paused", chaos.trainers_paused, object);
+  Set("daemons_paused", chaos.daemons_paused, object);
+  Set("joins", chaos.joins, object);
+  Set("rejoins", chaos.rejoins, object);
+  Set("away_at_end", AwayCount(report), object);
+  uint64_t redirects = 0;
+  for (const ReplicaReport& replica : report.replicas) redirects += replica.redirects;
+  Set("redirects", redirects, object);
 }
 
 void FillBaselines(const Report& report, Struct* object) {
@@ -96,6 +117,7 @@ absl::StatusOr<std::string> ReportJson(const Report& report) {
   Set("mean_accuracy", MeanAccuracy(report), &document);
   Set("mean_model_accuracy", report.mean_model_accuracy, &document);
   FillBaselines(report, &document);
+  if (report.chaos.has_value()) FillChaos(report, AddObject("chaos", &document));
   Set("training_seconds", report.training_seconds, &document);
   Set("work_dir", report.work_dir, &document);
   google::protobuf::util::JsonPrintOptions options;

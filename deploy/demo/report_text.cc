@@ -10,11 +10,16 @@ namespace {
 
 std::string Percent(double share) { return absl::StrFormat("%6.2f %%", 100 * share); }
 
-// Replicas whose daemon was not killed.
+// Replicas that count.
 size_t SurvivorCount(const Report& report) {
-  return static_cast<size_t>(
-      std::count_if(report.replicas.begin(), report.replicas.end(),
-                    [](const ReplicaReport& replica) { return !replica.daemon_killed; }));
+  return static_cast<size_t>(std::count_if(report.replicas.begin(), report.replicas.end(), Counts));
+}
+
+// What has become of a replica; empty: nothing special.
+const char* FateText(const ReplicaReport& replica) {
+  if (replica.daemon_killed) return "   its daemon was killed";
+  if (replica.away) return "   it was away at the end";
+  return replica.alone ? "   it ended alone" : "";
 }
 
 // What is special about trainer k's speed; empty when nothing is.
@@ -26,21 +31,20 @@ std::string SlowText(const Options& options, int k) {
 
 std::string AccuracyText(const Report& report) {
   const size_t survivors = SurvivorCount(report);
-  const bool some_killed = survivors > 0 && survivors < report.replicas.size();
+  const bool some_lost = survivors > 0 && survivors < report.replicas.size();
   std::string text = "Test accuracy, rows 16,001-20,000 of UCI Letter\n";
   for (size_t k = 0; k < report.replicas.size(); ++k) {
     const ReplicaReport& replica = report.replicas[k];
-    absl::StrAppend(&text, absl::StrFormat("  replica %-12d %s%s%s\n", k, Percent(replica.accuracy),
-                                           replica.daemon_killed ? "   its daemon was killed"
-                                           : replica.alone       ? "   it trained alone"
-                                                                 : "",
-                                           SlowText(report.options, static_cast<int>(k))));
+    absl::StrAppend(
+        &text, absl::StrFormat("  replica %-12d %s%s%s\n", k,
+                               replica.has_result ? Percent(replica.accuracy) : "     -  ",
+                               FateText(replica), SlowText(report.options, static_cast<int>(k))));
   }
   absl::StrAppend(
       &text,
-      absl::StrFormat("  %-20s %s\n", some_killed ? "mean of the others" : "mean of these",
+      absl::StrFormat("  %-20s %s\n", some_lost ? "mean of the others" : "mean of these",
                       Percent(MeanAccuracy(report))),
-      absl::StrFormat("  %-20s %s\n", some_killed ? "their mean model" : "the mean model",
+      absl::StrFormat("  %-20s %s\n", some_lost ? "their mean model" : "the mean model",
                       Percent(report.mean_model_accuracy)));
   if (report.all_reduce_accuracy.has_value()) {
     absl::StrAppend(&text, absl::StrFormat("  exact averaging      %s   all gradients averaged in "
@@ -122,6 +126,16 @@ std::string PullsText(const Report& report) {
   return text;
 }
 
+std::string ChaosText(const Report& report) {
+  if (!report.chaos.has_value()) return "";
+  const ChaosReport& chaos = *report.chaos;
+  return absl::StrFormat(
+      "Chaos (seed %d): killed %d trainers and %d daemons, drained %d daemons, stopped %d trainers "
+      "and %d daemons\n  for a moment; %d joins, %d rejoins, %d away at the end\n",
+      chaos.seed, chaos.trainers_killed, chaos.daemons_killed, chaos.drains, chaos.trainers_paused,
+      chaos.daemons_paused, chaos.joins, chaos.rejoins, AwayCount(report));
+}
+
 // So that a shell takes it as one word.
 std::string Quoted(const std::string& word) {
   if (word.find_first_of(" '\"$&;()<>|*?\\`\t\n") == std::string::npos) return word;
@@ -132,11 +146,19 @@ std::string Quoted(const std::string& word) {
 
 }  // namespace
 
+bool Counts(const ReplicaReport& replica) { return !replica.daemon_killed && !replica.away; }
+
+size_t AwayCount(const Report& report) {
+  return static_cast<size_t>(
+      std::count_if(report.replicas.begin(), report.replicas.end(),
+                    [](const ReplicaReport& replica) { return replica.away; }));
+}
+
 double MeanAccuracy(const Report& report) {
   const bool all = SurvivorCount(report) == 0;
   double sum = 0;
   for (const ReplicaReport& replica : report.replicas) {
-    if (all || !replica.daemon_killed) sum += replica.accuracy;
+    if (all || Counts(replica)) sum += replica.accuracy;
   }
   const size_t count = all ? report.replicas.size() : SurvivorCount(report);
   return count == 0 ? 0 : sum / static_cast<double>(count);
@@ -146,14 +168,13 @@ std::vector<int> Deserted(const Report& report) {
   std::vector<int> deserted;
   for (size_t k = 0; k < report.replicas.size(); ++k) {
     const ReplicaReport& replica = report.replicas[k];
-    if (replica.alone && !replica.daemon_killed) deserted.push_back(static_cast<int>(k));
+    if (replica.alone && Counts(replica)) deserted.push_back(static_cast<int>(k));
   }
   return deserted;
 }
 
 std::string CommandsText(const Report& report) {
-  const auto alive = std::find_if(report.replicas.begin(), report.replicas.end(),
-                                  [](const ReplicaReport& r) { return !r.daemon_killed; });
+  const auto alive = std::find_if(report.replicas.begin(), report.replicas.end(), Counts);
   if (alive == report.replicas.end()) return "";
   const std::string command = absl::StrCat("  ", Quoted(report.options.weightmeshctl), " --daemon ",
                                            alive->daemon_address, " ");
@@ -168,7 +189,7 @@ std::string CommandsText(const Report& report) {
 std::string ReportText(const Report& report) {
   std::string text =
       absl::StrCat("\n", AccuracyText(report), "\n", MatrixText(report), "\n", PullsText(report),
-                   "Logs, results and weights: ", report.work_dir, "\n");
+                   ChaosText(report), "Logs, results and weights: ", report.work_dir, "\n");
   if (report.options.keep_running) {
     absl::StrAppend(&text, "The daemons run on. Look further with\n", CommandsText(report));
   } else {

@@ -62,8 +62,19 @@ absl::StatusOr<TrainerResult> ReadTrainerResult(const std::string& file) {
     if (!number.ok()) return number.status();
     *target = *number;
   }
-  const auto alone = object->fields().find("alone");  // of --method mesh only
-  result.alone = alone != object->fields().end() && alone->second.bool_value();
+  const auto& fields = object->fields();
+  if (fields.find("rounds_published") == fields.end()) return result;  // not on the mesh
+  for (const auto& [key, target] :
+       {std::pair("alone", &result.alone), {"drained", &result.drained}}) {
+    const auto found = fields.find(key);
+    *target = found != fields.end() && found->second.bool_value();
+  }
+  for (const auto& [key, target] :
+       {std::pair("first_round", &result.first_round), {"rejoins", &result.rejoins}}) {
+    const absl::StatusOr<double> number = Number(*object, key, file);
+    if (!number.ok()) return number.status();
+    *target = static_cast<uint64_t>(*number);
+  }
   return result;
 }
 

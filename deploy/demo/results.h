@@ -1,6 +1,7 @@
 // Reads what letter_trainer wrote: its result and evaluation files, JSON. Any thread.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,11 @@ struct TrainerResult {
   double accuracy = 0;
   double final_loss = 0;  // 0 when it was not finite
   double seconds = 0;
-  bool alone = false;
+  // Of --method mesh only:
+  bool alone = false;  // at the end
+  bool drained = false;
+  uint64_t first_round = 1;
+  uint64_t rejoins = 0;
 };
 
 // Of --evaluate, and of --method none for all replicas.

@@ -39,9 +39,19 @@ std::string Loss(const std::optional<double>& loss) {
 }
 
 std::string Row(const ReplicaRow& row) {
-  return absl::StrFormat("%7d %7d %8s %9d %6d %6d %8.2f %10.2e %9.1f  %s", row.replica, row.round,
-                         Loss(row.loss), row.arrived, row.late, row.other, row.megabytes_per_second,
-                         row.consensus_distance, row.round_ms, row.state);
+  return absl::StrFormat("%7d %7d %8s %9d %6d %6d %9d %8.2f %10.2e %9.1f  %s", row.replica,
+                         row.round, Loss(row.loss), row.arrived, row.late, row.other, row.redirects,
+                         row.megabytes_per_second, row.consensus_distance, row.round_ms, row.state);
+}
+
+// "; replica 2 daemon killed, replica 5 joining": the replicas that do not take part.
+std::string Missing(const MeshView& view) {
+  std::string text;
+  for (const ReplicaRow& row : view.rows) {
+    if (!row.missing) continue;
+    absl::StrAppend(&text, text.empty() ? ";" : ",", " replica ", row.replica, " ", row.state);
+  }
+  return text;
 }
 
 // Sums and means over all replicas.
@@ -49,6 +59,7 @@ struct Sums {
   uint64_t arrived = 0;
   uint64_t late = 0;
   uint64_t other = 0;
+  uint64_t redirects = 0;
   double megabytes_per_second = 0;
   double loss = 0;  // mean of the known ones
   int losses = 0;
@@ -62,6 +73,7 @@ Sums SumUp(const MeshView& view) {
     sums.arrived += row.arrived;
     sums.late += row.late;
     sums.other += row.other;
+    sums.redirects += row.redirects;
     sums.megabytes_per_second += row.megabytes_per_second;
     if (row.loss.has_value()) {
       sums.loss += *row.loss;
@@ -91,14 +103,16 @@ std::vector<std::string> DrawTable(const MeshView& view, size_t columns) {
                                   view.rounds_total, Left(view)));
   lines.push_back("");
   lines.push_back(
-      "           newest              segments pulled              consensus    median");
+      "           newest              segments pulled                        consensus    median");
   lines.push_back(
-      "replica   round     loss   ARRIVED   LATE  other     MB/s   distance  round ms  state");
+      "replica   round     loss   ARRIVED   LATE  other redirects     MB/s   distance  round ms  "
+      "state");
   for (const ReplicaRow& row : view.rows) lines.push_back(Row(row));
   const Sums sums = SumUp(view);
-  lines.push_back(absl::StrFormat("%7s %7s %8s %9d %6d %6d %8.2f %10.2e", "all", "",
+  lines.push_back(absl::StrFormat("%7s %7s %8s %9d %6d %6d %9d %8.2f %10.2e", "all", "",
                                   sums.losses > 0 ? Loss(sums.loss) : "-", sums.arrived, sums.late,
-                                  sums.other, sums.megabytes_per_second, sums.distance));
+                                  sums.other, sums.redirects, sums.megabytes_per_second,
+                                  sums.distance));
   for (std::string& line : lines) line.resize(std::min(line.size(), columns));
   return lines;
 }
@@ -106,10 +120,11 @@ std::vector<std::string> DrawTable(const MeshView& view, size_t columns) {
 std::string DrawLine(const MeshView& view) {
   const Sums sums = SumUp(view);
   return absl::StrFormat(
-      "round %d of %d  loss %s  ARRIVED %d  LATE %d  other %d  %.2f MB/s  consensus distance %.2e"
-      "  %s",
+      "round %d of %d  loss %s  ARRIVED %d  LATE %d  other %d  redirects %d  %.2f MB/s  consensus "
+      "distance %.2e  %s%s",
       view.round, view.rounds_total, sums.losses > 0 ? Loss(sums.loss) : "-", sums.arrived,
-      sums.late, sums.other, sums.megabytes_per_second, sums.distance, Left(view));
+      sums.late, sums.other, sums.redirects, sums.megabytes_per_second, sums.distance, Left(view),
+      Missing(view));
 }
 
 Screen::Screen(std::FILE* stream) : stream_(stream), is_terminal_(isatty(fileno(stream)) == 1) {}

@@ -17,18 +17,36 @@ constexpr std::chrono::milliseconds kAnswerTimeout{500};
 }  // namespace
 
 struct Watch::Daemon {
+  explicit Daemon(const std::string& address)
+      : stub(v1::MeshService::NewStub(OpenChannel(address, kAnswerBytesMax))) {}
+
   std::unique_ptr<v1::MeshService::Stub> stub;
+  uint64_t last_event = 0;
 };
 
 Watch::Watch(const std::vector<std::string>& addresses) {
   for (const std::string& address : addresses) {
-    auto daemon = std::make_unique<Daemon>();
-    daemon->stub = v1::MeshService::NewStub(OpenChannel(address, kAnswerBytesMax));
-    daemons_.push_back(std::move(daemon));
+    daemons_.push_back(std::make_unique<Daemon>(address));
   }
 }
 
 Watch::~Watch() = default;
+
+void Watch::Follow(int node, const std::string& address) {
+  daemons_.at(static_cast<size_t>(node)) = std::make_unique<Daemon>(address);
+}
+
+std::vector<v1::Event> Watch::NewEvents(int node) {
+  Daemon& daemon = *daemons_.at(static_cast<size_t>(node));
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kAnswerTimeout);
+  v1::ListEventsRequest request;
+  request.set_after(daemon.last_event);
+  v1::EventList list;
+  if (!daemon.stub->ListEvents(&context, request, &list).ok()) return {};
+  daemon.last_event = list.last_sequence();
+  return {list.events().begin(), list.events().end()};
+}
 
 std::vector<std::optional<v1::Stats>> Watch::Poll(const std::string& run_id) {
   struct Call {

@@ -1,4 +1,4 @@
-// Watch: asks every daemon for its statistics, over gRPC. Used from one thread.
+// Watch: asks the daemons for their statistics and events, over gRPC. Used from one thread.
 #pragma once
 
 #include <memory>
@@ -21,6 +21,13 @@ class Watch {
   // One answer for each daemon, in order; nullopt for one that did not answer within half a second.
   // All are asked at once. `run_id` as in GetStatsRequest.
   std::vector<std::optional<v1::Stats>> Poll(const std::string& run_id);
+
+  // Daemon `node` is at another address from now on.
+  void Follow(int node, const std::string& address);
+
+  // What happened since the last call, as daemon `node` saw it; nothing when it does not answer
+  // within half a second.
+  std::vector<v1::Event> NewEvents(int node);
 
  private:
   struct Daemon;

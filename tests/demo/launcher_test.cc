@@ -1,13 +1,8 @@
 // The whole launcher with the real daemon and trainer, and few rounds.
 #include <gmock/gmock.h>
-#include <google/protobuf/struct.pb.h>
-#include <google/protobuf/util/json_util.h>
-#include <gtest/gtest.h>
 #include <signal.h>
-#include <stdlib.h>
 
-#include "deploy/demo/child_process.h"
-#include "tests/config/temporary_folder.h"
+#include "tests/demo/launcher_fixture.h"
 
 namespace weightmesh::demo {
 namespace {
@@ -16,31 +11,11 @@ using ::testing::HasSubstr;
 
 constexpr absl::Duration kLong = absl::Seconds(120);
 
-class LauncherTest : public ::testing::Test {
- protected:
-  std::unique_ptr<ChildProcess> Start(std::vector<std::string> options) {
-    Command command;
-    command.name = "weightmesh_demo";
-    command.arguments = {getenv("WEIGHTMESH_DEMO"), "--work-dir", folder_.path() + "/work"};
-    command.arguments.insert(command.arguments.end(), options.begin(), options.end());
-    command.log_file = folder_.path() + "/error";
-    command.output_file = folder_.path() + "/output";
-    auto child = ChildProcess::Start(command);
-    EXPECT_TRUE(child.ok()) << child.status();
-    return child.ok() ? *std::move(child) : nullptr;
-  }
-  std::string Output() { return ReadFile(folder_.path() + "/output"); }
-  std::string Errors() { return ReadFile(folder_.path() + "/error"); }
-
-  TemporaryFolder folder_;
-};
-
 TEST_F(LauncherTest, TrainsAndReportsAsJson) {
   const auto demo = Start({"--nodes", "3", "--rounds", "30", "--output", "json"});
   ASSERT_TRUE(demo->WaitForEnd(kLong)) << Errors();
   ASSERT_TRUE(demo->Result().ok()) << demo->Result();
-  google::protobuf::Struct document;
-  ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(Output(), &document).ok()) << Output();
+  const google::protobuf::Struct document = Document();
   const auto& replicas = document.fields().at("replicas").list_value();
   ASSERT_EQ(replicas.values_size(), 3);
   for (const auto& value : replicas.values()) {

@@ -86,11 +86,57 @@ TEST(ReplicaTrack, SaysWhyThereIsNothingNew) {
   EXPECT_EQ(track.row().state, "no answer");
   EXPECT_FALSE(track.row().counts);
   EXPECT_EQ(track.row().round, 9u);
-  track.MarkKilled();
+  track.Mark("daemon killed");
   track.Update(3, std::nullopt);
   EXPECT_EQ(track.row().state, "daemon killed");
+  EXPECT_TRUE(track.row().missing);
   ASSERT_TRUE(track.last().has_value());
   EXPECT_EQ(track.last()->round(), 9u);
+}
+
+TEST(ReplicaTrack, AMarkStandsForTheStateUntilItIsTakenAway) {
+  ReplicaTrack track(0);
+  track.Update(0, Answer(Replica(9)));
+  EXPECT_TRUE(track.active());
+  track.Mark("joining");
+  EXPECT_FALSE(track.active()) << "that was before";
+  EXPECT_FALSE(track.row().counts);
+  track.Update(1, Answer(Replica(9)));
+  EXPECT_TRUE(track.active());
+  EXPECT_EQ(track.row().state, "joining");
+  EXPECT_TRUE(track.row().missing);
+  EXPECT_FALSE(track.row().counts);
+  track.Mark("");
+  EXPECT_EQ(track.row().state, "training");
+  EXPECT_TRUE(track.row().counts);
+  EXPECT_FALSE(track.row().missing);
+}
+
+TEST(ReplicaTrack, WhoJoinsOrLeavesIsMissing) {
+  for (const auto& [state, text] : {std::pair(v1::REPLICA_STATE_JOINING, "joining"),
+                                    {v1::REPLICA_STATE_DRAINING, "draining"},
+                                    {v1::REPLICA_STATE_DEAD, "dead"}}) {
+    v1::ReplicaStats stats = Replica(1);
+    stats.set_state(state);
+    ReplicaTrack track(0);
+    track.Update(0, Answer(stats));
+    EXPECT_EQ(track.row().state, text);
+    EXPECT_TRUE(track.row().missing);
+    EXPECT_FALSE(track.active());
+  }
+}
+
+TEST(ReplicaTrack, CountsGoOnInTheNextLife) {
+  v1::ReplicaStats stats = Replica(20);
+  stats.set_redirects(7);
+  ReplicaTrack track(0);
+  track.Update(0, Answer(stats));
+  stats = Replica(3);
+  stats.set_redirects(2);
+  track.Update(1, Answer(stats));
+  EXPECT_EQ(track.row().redirects, 9u);
+  EXPECT_EQ(track.row().steps, 23u);
+  EXPECT_EQ(track.row().round, 3u);
 }
 
 TEST(MeshTrack, ProgressIsThatOfTheSlowestThatCounts) {
@@ -101,12 +147,23 @@ TEST(MeshTrack, ProgressIsThatOfTheSlowestThatCounts) {
   EXPECT_FALSE(track.View(11).seconds_left.has_value());  // nothing moves
   track.Update(20, {Answer(Replica(25)), Answer(Replica(40)), Answer(Replica(10))});
   EXPECT_EQ(track.View(20).round, 10u);
-  track.MarkKilled(2);
+  track.Mark(2, "daemon killed");
   const MeshView view = track.View(20);
   EXPECT_EQ(view.round, 25u);
   ASSERT_TRUE(view.seconds_left.has_value());
   EXPECT_DOUBLE_EQ(*view.seconds_left, 75 / 2.4);  // 24 rounds took 10 s
   EXPECT_EQ(view.rows.size(), 3u);
+}
+
+TEST(MeshTrack, WhereReplicasJoinProgressIsTheRunsRound) {
+  MeshTrack track({100, 100}, /*replicas_join=*/true);
+  v1::ReplicaStats joined = Replica(1);
+  joined.set_round(51);
+  track.Update(10, {Answer(Replica(50)), Answer(joined)});
+  EXPECT_EQ(track.View(10).round, 50u);
+  EXPECT_EQ(track.NewestRound(), 51u);
+  track.Update(11, {Answer(Replica(60)), Answer(Replica(0))});
+  EXPECT_EQ(track.View(11).round, 60u) << "one that has published nothing yet is nowhere";
 }
 
 TEST(MeshTrack, OneWithFewerRoundsCountsAsFarAsItIs) {

@@ -111,6 +111,18 @@ TEST(DemoOptions, OverlapIsPacedUnlessToldOtherwise) {
   EXPECT_EQ(Parse({"--pace-ms", "7"}).options.pace_ms, 7u);
 }
 
+TEST(DemoOptions, ChaosHasLongRoundsAndAQuietEnd) {
+  const Options options = Parse({"--chaos", "7"}).options;
+  EXPECT_EQ(options.chaos, 7u);
+  EXPECT_EQ(options.pace_ms, kChaosPaceMs);
+  EXPECT_EQ(QuietRounds(options), 50u);
+  EXPECT_EQ(Parse({"--chaos", "0", "--mode", "overlap"}).options.pace_ms, kChaosPaceMs);
+  const Options paced = Parse({"--chaos", "7", "--pace-ms", "30", "--rounds", "335"}).options;
+  EXPECT_EQ(paced.pace_ms, 30u);
+  EXPECT_EQ(QuietRounds(paced), 334u);
+  EXPECT_FALSE(Parse({}).options.chaos.has_value());
+}
+
 TEST(DemoOptions, FaultsAreUsageErrorsThatNameThem) {
   const std::vector<std::pair<std::vector<const char*>, const char*>> faults = {
       {{"--nodes", "0"}, "--nodes"},
@@ -130,6 +142,13 @@ TEST(DemoOptions, FaultsAreUsageErrorsThatNameThem) {
       {{"--mode", "async", "--slow", "-1:3"}, "K:FACTOR"},
       {{"--mode", "async", "--slow", "4:3"}, "0 to 3"},
       {{"--slow", "1:3"}, "--pace-ms, which is 0"},
+      {{"--chaos", "x"}, "--chaos"},
+      {{"--chaos", "-1"}, "--chaos"},
+      {{"--chaos", "1", "--kill", "2@100"}, "--chaos and --kill exclude each other"},
+      {{"--chaos", "1", "--slow", "1:3"}, "--chaos and --slow exclude each other"},
+      {{"--chaos", "1", "--nodes", "2"}, "--chaos needs --nodes 3"},
+      {{"--chaos", "1", "--pace-ms", "0"}, "--pace-ms 50"},
+      {{"--chaos", "1", "--rounds", "50"}, "give more --rounds"},
       {{"--noodles"}, "--noodles"},
       {{"--seed", "-1"}, "--seed"},
       {{"--pace-ms", "-1"}, "--pace-ms"}};
@@ -143,9 +162,9 @@ TEST(DemoOptions, FaultsAreUsageErrorsThatNameThem) {
 TEST(DemoOptions, HelpNamesTheOptions) {
   const ParsedOptions parsed = Parse({"--help"});
   EXPECT_EQ(parsed.exit_code, 0);
-  for (const char* option :
-       {"--nodes", "--rounds", "--segments", "--schedule", "--wire", "--mode", "--seed",
-        "--kill K@ROUND", "--keep-running", "--output", "--no-baselines", "--work-dir"}) {
+  for (const char* option : {"--nodes", "--rounds", "--segments", "--schedule", "--wire", "--mode",
+                             "--seed", "--kill K@ROUND", "--chaos SEED", "--keep-running",
+                             "--output", "--no-baselines", "--work-dir"}) {
     EXPECT_THAT(parsed.text, HasSubstr(option));
   }
 }

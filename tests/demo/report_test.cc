@@ -90,6 +90,48 @@ TEST(Report, TheSlowReplicaIsToldApart) {
   EXPECT_THAT(*json, HasSubstr("\"factor\""));
 }
 
+TEST(Report, ChaosIsCounted) {
+  Report report = ThreeReplicas();
+  report.replicas[0].alone = report.replicas[0].daemon_killed = false;
+  report.replicas[0].away = true;
+  report.replicas[2].first_round = 57;
+  report.replicas[2].rejoins = 3;
+  report.chaos = ChaosReport{1, 2, 3, 4, 5, 6, 7, 8};
+  const std::string text = ReportText(report);
+  EXPECT_THAT(text, HasSubstr("  replica 0             96.00 %   it was away at the end\n"));
+  EXPECT_THAT(text, HasSubstr("  mean of the others    96.15 %\n"));
+  EXPECT_THAT(text, HasSubstr(R"(
+Chaos (seed 1): killed 2 trainers and 3 daemons, drained 4 daemons, stopped 5 trainers and 6 daemons
+  for a moment; 7 joins, 8 rejoins, 1 away at the end
+)"));
+  report.replicas[0].has_result = false;
+  EXPECT_THAT(ReportText(report), HasSubstr("  replica 0                 -     it was away"));
+  const auto json = ReportJson(report);
+  ASSERT_TRUE(json.ok()) << json.status();
+  google::protobuf::Struct document;
+  ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(*json, &document).ok()) << *json;
+  const auto& chaos = document.fields().at("chaos").struct_value().fields();
+  EXPECT_EQ(chaos.at("seed").string_value(), "1");
+  for (const auto& [key, value] : {std::pair("trainers_killed", 2),
+                                   {"daemons_killed", 3},
+                                   {"drains", 4},
+                                   {"trainers_paused", 5},
+                                   {"daemons_paused", 6},
+                                   {"joins", 7},
+                                   {"rejoins", 8},
+                                   {"away_at_end", 1},
+                                   {"redirects", 3}}) {
+    EXPECT_EQ(chaos.at(key).number_value(), value) << key;
+  }
+  const auto& replicas = document.fields().at("replicas").list_value();
+  const auto& away = replicas.values(0).struct_value().fields();
+  EXPECT_TRUE(away.at("away").bool_value());
+  EXPECT_EQ(away.count("accuracy"), 0u) << "there is none";
+  const auto& joined = replicas.values(2).struct_value().fields();
+  EXPECT_EQ(joined.at("first_round").number_value(), 57);
+  EXPECT_EQ(joined.at("rejoins").number_value(), 3);
+}
+
 TEST(Report, CommandsCanBePasted) {
   Report report = ThreeReplicas();
   report.options.weightmeshctl = "/a b/it's";
@@ -135,6 +177,8 @@ TEST(Report, DesertedAreThoseThatNobodyKilled) {
   EXPECT_THAT(Deserted(report), ElementsAre());
   report.replicas[2].alone = true;
   EXPECT_THAT(Deserted(report), ElementsAre(2));
+  report.replicas[2].away = true;
+  EXPECT_THAT(Deserted(report), ElementsAre());
 }
 
 }  // namespace

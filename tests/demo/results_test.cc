@@ -17,12 +17,16 @@ TEST(Results, OfATrainer) {
   TemporaryFolder folder;
   const auto result = ReadTrainerResult(folder.Write(
       "r.json",
-      R"({"method":"mesh","accuracy":0.96,"final_loss":0.5,"seconds":4.5,"alone":true})"));
+      R"({"method":"mesh","accuracy":0.96,"final_loss":0.5,"seconds":4.5,"first_round":57,"rejoins":2,
+          "alone":true,"drained":false,"rounds_published":9})"));
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->accuracy, 0.96);
   EXPECT_EQ(result->final_loss, 0.5);
   EXPECT_EQ(result->seconds, 4.5);
   EXPECT_TRUE(result->alone);
+  EXPECT_FALSE(result->drained);
+  EXPECT_EQ(result->first_round, 57u);
+  EXPECT_EQ(result->rejoins, 2u);
   const auto diverged = ReadTrainerResult(
       folder.Write("n.json", R"({"accuracy":0.04,"final_loss":null,"seconds":4.5})"));
   ASSERT_TRUE(diverged.ok()) << diverged.status();

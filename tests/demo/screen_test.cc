@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_join.h"
 #include "tests/config/temporary_folder.h"
 
@@ -28,6 +30,7 @@ MeshView TwoReplicas() {
   row.arrived = 2520;
   row.late = 1;
   row.other = 2;
+  row.redirects = 3;
   row.megabytes_per_second = 3.456;
   row.consensus_distance = 0.00125;
   row.round_ms = 42.5;
@@ -35,6 +38,7 @@ MeshView TwoReplicas() {
   row.replica = 1;
   row.state = "daemon killed";
   row.counts = false;
+  row.missing = true;
   row.loss.reset();
   row.consensus_distance = 7;
   view.rows.push_back(row);
@@ -45,11 +49,11 @@ TEST(Screen, TableIsAsPeopleSeeIt) {
   EXPECT_EQ(absl::StrJoin(DrawTable(TwoReplicas(), 200), "\n"),
             R"([###############...............] round 140 of 280   6 s left
 
-           newest              segments pulled              consensus    median
-replica   round     loss   ARRIVED   LATE  other     MB/s   distance  round ms  state
-      0     141   1.2500      2520      1      2     3.46   1.25e-03      42.5  training
-      1     141        -      2520      1      2     3.46   7.00e+00      42.5  daemon killed
-    all           1.2500      5040      2      4     6.91   1.25e-03)");
+           newest              segments pulled                        consensus    median
+replica   round     loss   ARRIVED   LATE  other redirects     MB/s   distance  round ms  state
+      0     141   1.2500      2520      1      2         3     3.46   1.25e-03      42.5  training
+      1     141        -      2520      1      2         3     3.46   7.00e+00      42.5  daemon killed
+    all           1.2500      5040      2      4         6     6.91   1.25e-03)");
 }
 
 TEST(Screen, TableFitsANarrowTerminal) {
@@ -66,8 +70,8 @@ TEST(Screen, BarIsEmptyFirstAndFullLast) {
 
 TEST(Screen, LineSumsUp) {
   EXPECT_EQ(DrawLine(TwoReplicas()),
-            "round 140 of 280  loss 1.2500  ARRIVED 5040  LATE 2  other 4  6.91 MB/s  consensus "
-            "distance 1.25e-03  6 s left");
+            "round 140 of 280  loss 1.2500  ARRIVED 5040  LATE 2  other 4  redirects 6  6.91 MB/s  "
+            "consensus distance 1.25e-03  6 s left; replica 1 daemon killed");
 }
 
 TEST(Screen, TimesAreInWords) {
@@ -102,10 +106,16 @@ TEST(Screen, RedrawsInPlaceOnATerminal) {
   std::FILE* file = std::fopen(ptsname(terminal), "w");
   ASSERT_NE(file, nullptr);
   Screen screen(file);
+  // A table of seven lines; it comes in pieces.
   const auto shown = [&] {
-    char bytes[8192];
-    const ssize_t size = read(terminal, bytes, sizeof(bytes));
-    return std::string(bytes, size > 0 ? static_cast<size_t>(size) : 0);
+    std::string text;
+    while (std::count(text.begin(), text.end(), '\n') < 7) {
+      char bytes[8192];
+      const ssize_t size = read(terminal, bytes, sizeof(bytes));
+      if (size <= 0) break;
+      text.append(bytes, static_cast<size_t>(size));
+    }
+    return text;
   };
   screen.Show(TwoReplicas(), 0);
   EXPECT_EQ(shown().find("\x1b[7A"), std::string::npos);

@@ -25,6 +25,16 @@ class FakeDaemon : public v1::MeshService::Service {
     return grpc::Status::OK;
   }
 
+  // Three have happened.
+  grpc::Status ListEvents(grpc::ServerContext*, const v1::ListEventsRequest* request,
+                          v1::EventList* list) override {
+    for (uint64_t sequence = request->after() + 1; sequence <= 3; ++sequence) {
+      list->add_events()->set_sequence(sequence);
+    }
+    list->set_last_sequence(3);
+    return grpc::Status::OK;
+  }
+
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
   void Stop() { server_->Shutdown(); }
 
@@ -48,6 +58,27 @@ TEST(Watch, AsksEveryDaemonAndMarksTheSilent) {
   EXPECT_TRUE(answers[0].has_value());
   EXPECT_FALSE(answers[1].has_value());
   EXPECT_TRUE(answers[2].has_value());
+}
+
+TEST(Watch, FollowsADaemonToItsNewAddress) {
+  FakeDaemon first(1), second(2), moved(3);
+  Watch watch({first.address(), second.address()});
+  second.Stop();
+  watch.Follow(1, moved.address());
+  const auto answers = watch.Poll("letter");
+  ASSERT_TRUE(answers[1].has_value());
+  EXPECT_EQ(answers[1]->uptime_ms(), 3u);
+}
+
+TEST(Watch, EventsAreNewOnce) {
+  FakeDaemon daemon(1), restarted(2);
+  Watch watch({daemon.address()});
+  EXPECT_EQ(watch.NewEvents(0).size(), 3u);
+  EXPECT_EQ(watch.NewEvents(0).size(), 0u);
+  daemon.Stop();
+  EXPECT_EQ(watch.NewEvents(0).size(), 0u);
+  watch.Follow(0, restarted.address());
+  EXPECT_EQ(watch.NewEvents(0).size(), 3u) << "its process counts from 1";
 }
 
 TEST(Watch, ARefusalIsNoAnswer) {
