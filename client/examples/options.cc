@@ -92,6 +92,10 @@ void AddMeshOptions(CLI::App& app, Options* options, Words* words) {
                "Join a run that has started, instead of founding it with all other replicas: take "
                "their weights over, and train from the run's round to --rounds")
       ->group(group);
+  app.add_flag("--keep-up", mesh.keep_up,
+               "In --mode overlap and async: pass over rounds that the run went through meanwhile, "
+               "instead of ending later than the others. Not for trainers that are always slower")
+      ->group(group);
   app.add_option("--start-timeout-ms", mesh.start_timeout_ms,
                  "Longest wait for the other replicas, or with --join for a run to join")
       ->check(CLI::Range(int64_t{1}, kMillisecondsMax))
@@ -162,6 +166,11 @@ std::string Conflict(const CLI::App& app, const Options& options) {
   }
   if (options.mesh.join && options.method != Method::kMesh) {
     return "--join belongs to --method mesh: nobody else's run is there to join";
+  }
+  if (options.mesh.keep_up &&
+      (options.method != Method::kMesh || options.mesh.mode == WEIGHTMESH_LOCKSTEP)) {
+    return "--keep-up belongs to --mode overlap or async: in lockstep nobody is left behind for "
+           "long";
   }
   if (app.count("--staleness-rounds-max") > 0 && options.mesh.mode != WEIGHTMESH_ASYNC) {
     return "--staleness-rounds-max belongs to --mode async: choose that mode, or leave it out";

@@ -104,7 +104,7 @@ void NoticeAlone(const weightmesh::Replica& replica, const weightmesh::RoundResu
 class RoundCount {
  public:
   // `follows`: also without having joined anew, this replica takes the run's rounds as its own. In
-  // lockstep it does, where it was left behind; otherwise one that is slower takes fewer rounds.
+  // lockstep that makes a difference only where it was left behind.
   RoundCount(size_t next, bool follows) : next_(next), follows_(follows) {}
 
   // 0-based.
@@ -147,7 +147,7 @@ TrainingResult TrainOnMesh(const Split& split, const TrainingOptions& options, M
   const bool lockstep = mesh.mode == WEIGHTMESH_LOCKSTEP;
   // Where the run is: the learning rate and the data go on from there.
   log.result().first_round = std::max<size_t>(1, replica.first_round());
-  RoundCount rounds(log.result().first_round - 1, lockstep);
+  RoundCount rounds(log.result().first_round - 1, lockstep || mesh.keep_up);
   learner.SkipBatches(rounds.next());
   while (rounds.next() < options.rounds) {
     const size_t round = rounds.next();

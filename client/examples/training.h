@@ -41,6 +41,9 @@ struct TrainingOptions {
 // replica_name are set by TrainOnMesh.
 struct MeshOptions : weightmesh::Options {
   bool join = false;  // a run that has started, instead of waiting for all replicas and founding it
+  // In overlap and async, too, the run's rounds are this replica's: one that was held up passes
+  // over those that it missed and ends with the others. Otherwise it counts its own, to the last.
+  bool keep_up = false;
 };
 
 struct TrainingResult {

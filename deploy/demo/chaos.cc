@@ -136,6 +136,11 @@ absl::Status Chaos::BringBack(int k, double now) {
 }
 
 absl::Status Chaos::Advance(int k, double now) {
+  if (nodes_[static_cast<size_t>(k)].state.presence != Presence::kAway &&
+      cluster_->AbortedByUcx(k) && !cluster_->HasFinished(k)) {
+    LoseDaemon(k, now);
+    return absl::OkStatus();
+  }
   if (nodes_[static_cast<size_t>(k)].state.paused) {
     EndPause(k, now);
     return absl::OkStatus();
@@ -162,6 +167,18 @@ void Chaos::EndPause(int k, double now) {
   }
   node.state.paused = false;
   if (node.state.presence == Presence::kHere) track_->Mark(k, "");
+}
+
+void Chaos::LoseDaemon(int k, double now) {
+  Node& node = nodes_[static_cast<size_t>(k)];
+  ++counts_.daemons_aborted;
+  Tell(now, absl::StrCat("daemon ", k, " was aborted by UCX (openucx/ucx#8175)"));
+  if (node.state.paused) cluster_->SignalTrainer(k, SIGCONT);
+  // A trainer that was about to join may not look for a daemon any more.
+  if (node.state.presence == Presence::kComing && node.trainer_joins) cluster_->KillTrainer(k);
+  node.daemon_starts = false;
+  node.state = {Presence::kAway, false};
+  track_->Mark(k, "daemon aborted");
 }
 
 absl::Status Chaos::EndDrain(int k, double now) {

@@ -57,6 +57,8 @@ class Chaos {
   // What is under way with node `k`.
   absl::Status Advance(int k, double now);
   void EndPause(int k, double now);
+  // Its daemon has ended without being struck.
+  void LoseDaemon(int k, double now);
   absl::Status EndDrain(int k, double now);
   absl::Status Return(int k, double now);
   void Tell(double now, const std::string& what);

@@ -150,6 +150,11 @@ std::optional<int> ChildProcess::exit_code() const {
   return WEXITSTATUS(*wait_status_);
 }
 
+std::optional<int> ChildProcess::end_signal() const {
+  if (!wait_status_.has_value() || !WIFSIGNALED(*wait_status_)) return std::nullopt;
+  return WTERMSIG(*wait_status_);
+}
+
 absl::Status ChildProcess::Failure(const std::string& what) const {
   return absl::InternalError(absl::StrCat(name_, " ", what, "; the end of its log, ", log_file_,
                                           ":\n", LastLines(log_file_, kLogLinesShown)));

@@ -46,8 +46,9 @@ class ChildProcess {
   // OK for exit code 0. Otherwise says how it ended, names its log and shows the last lines.
   // REQUIRES: it has ended.
   absl::Status Result() const;
-  // Nullopt while it runs, or when a signal has ended it.
+  // How it ended; nullopt while it runs, and where it ended the other way.
   std::optional<int> exit_code() const;
+  std::optional<int> end_signal() const;
   // `what` happened to it, with the log's name and last lines.
   absl::Status Failure(const std::string& what) const;
 

@@ -23,6 +23,9 @@ constexpr int kJoinTimeoutMs = 30'000;
 // letter_trainer's, when there is nothing to join.
 constexpr int kExitNothingToJoin = 3;
 constexpr int kLogLinesShown = 12;
+// The assertion that fails in UCX, and how far above the end of the log it is at most.
+constexpr char kUcxAssertion[] = "req->send.wireup.type == UCP_WIREUP_MSG_EP_REMOVED";
+constexpr int kUcxAbortLines = 100;
 
 }  // namespace
 
@@ -93,14 +96,19 @@ absl::Status Cluster::BeginDaemon(int node) {
   command.arguments = {options_.weightmeshd, "--listen",           "127.0.0.1:0",
                        "--state-directory",  folder + "/state",    "--attach-socket",
                        SocketPath(node),     "--sync-interval-ms", absl::StrCat(kSyncIntervalMs)};
-  if (node > 0) command.arguments.insert(command.arguments.end(), {"--seed", addresses_[0]});
+  for (int other = 0; other < options_.nodes; ++other) {
+    if (other == node || !DaemonRunning(other)) continue;
+    command.arguments.insert(command.arguments.end(),
+                             {"--seed", addresses_[static_cast<size_t>(other)]});
+    break;
+  }
   command.environment = {absl::StrCat("NOTIFY_SOCKET=", ready_path)};
   command.log_file = DaemonLog(node);
   command.append = !addresses_[k].empty();
   absl::StatusOr<std::unique_ptr<ChildProcess>> daemon = ChildProcess::Start(command);
   if (!daemon.ok()) return daemon.status();
   daemons_[k] = *std::move(daemon);
-  if (drains_[k]) trainers_[k] = nullptr;  // it has left
+  if (drains_[k] && !TrainerRunning(node)) trainers_[k] = nullptr;  // it has left
   drains_[k] = false;
   starts_[k] = {*std::move(ready), absl::Now() + kReadyTimeout};
   return absl::OkStatus();
@@ -171,6 +179,7 @@ absl::Status Cluster::StartTrainer(int replica, bool joins) {
   if (!options_.data.empty()) add({"--data", options_.data});
   if (options_.chaos.has_value()) {
     add({"--round-deadline-ms", absl::StrCat(kChaosRoundDeadlineMs)});
+    if (options_.mode != "lockstep") add({"--keep-up"});
   }
   if (joins) add({"--join", "--start-timeout-ms", absl::StrCat(kJoinTimeoutMs)});
   command.environment = {"OPENBLAS_NUM_THREADS=1"};
@@ -189,6 +198,7 @@ absl::Status Cluster::StartTrainer(int replica, bool joins) {
 absl::Status Cluster::Check() {
   for (size_t k = 0; k < daemons_.size(); ++k) {
     if (daemons_[k] == nullptr || daemons_[k]->IsRunning()) continue;
+    if (options_.chaos.has_value() && AbortedByUcx(static_cast<int>(k))) continue;
     const absl::Status result = daemons_[k]->Result();
     if (!result.ok()) return result;
     if (!drains_[k]) return daemons_[k]->Failure("ended while it was needed");
@@ -210,6 +220,13 @@ bool Cluster::TrainersRunning() {
 bool Cluster::DaemonRunning(int node) {
   const auto& daemon = daemons_.at(static_cast<size_t>(node));
   return daemon != nullptr && daemon->IsRunning();
+}
+
+bool Cluster::AbortedByUcx(int node) {
+  const auto& daemon = daemons_.at(static_cast<size_t>(node));
+  if (daemon == nullptr || daemon->IsRunning() || daemon->end_signal() != SIGABRT) return false;
+  const std::string end = LastLines(DaemonLog(node), kUcxAbortLines);
+  return end.find(kUcxAssertion) != std::string::npos;
 }
 
 bool Cluster::TrainerRunning(int replica) {

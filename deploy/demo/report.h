@@ -46,8 +46,9 @@ struct ChaosReport {
   uint64_t drains = 0;
   uint64_t trainers_paused = 0;
   uint64_t daemons_paused = 0;
-  uint64_t joins = 0;    // trainers that were started again and took part
-  uint64_t rejoins = 0;  // trainers that took part again when their daemon was back
+  uint64_t daemons_aborted = 0;  // by UCX before 1.14, see Cluster::AbortedByUcx
+  uint64_t joins = 0;            // trainers that were started again and took part
+  uint64_t rejoins = 0;          // trainers that took part again when their daemon was back
 };
 
 struct Report {

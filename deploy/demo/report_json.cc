@@ -83,6 +83,7 @@ void FillChaos(const Report& report, Struct* object) {
   Set("drains", chaos.drains, object);
   Set("trainers_paused", chaos.trainers_paused, object);
   Set("daemons_paused", chaos.daemons_paused, object);
+  Set("daemons_aborted", chaos.daemons_aborted, object);
   Set("joins", chaos.joins, object);
   Set("rejoins", chaos.rejoins, object);
   Set("away_at_end", AwayCount(report), object);

@@ -129,11 +129,18 @@ std::string PullsText(const Report& report) {
 std::string ChaosText(const Report& report) {
   if (!report.chaos.has_value()) return "";
   const ChaosReport& chaos = *report.chaos;
-  return absl::StrFormat(
+  std::string text = absl::StrFormat(
       "Chaos (seed %d): killed %d trainers and %d daemons, drained %d daemons, stopped %d trainers "
       "and %d daemons\n  for a moment; %d joins, %d rejoins, %d away at the end\n",
       chaos.seed, chaos.trainers_killed, chaos.daemons_killed, chaos.drains, chaos.trainers_paused,
       chaos.daemons_paused, chaos.joins, chaos.rejoins, AwayCount(report));
+  if (chaos.daemons_aborted > 0) {
+    absl::StrAppendFormat(&text,
+                          "  UCX aborted %d daemons, as it may before 1.14 when a peer dies "
+                          "(openucx/ucx#8175)\n",
+                          chaos.daemons_aborted);
+  }
+  return text;
 }
 
 // So that a shell takes it as one word.

@@ -1,8 +1,8 @@
 // The whole launcher while trainers and daemons are killed, stopped, drained and brought back: it
 // ends in order, and what was learned is as good as without that.
 //
-// A short run of fast rounds. WEIGHTMESH_CHAOS_SECONDS: instead, at least so long, with five rounds
-// a second; WEIGHTMESH_CHAOS_SEED: another plan.
+// A short run of fast rounds; WEIGHTMESH_CHAOS_SECONDS: instead, so many seconds of chaos or more,
+// with five rounds in each. WEIGHTMESH_CHAOS_SEED: another plan.
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
@@ -11,6 +11,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "deploy/demo/options.h"
 #include "tests/demo/launcher_fixture.h"
 
 namespace weightmesh::demo {
@@ -30,8 +31,8 @@ class DemoChaosTest : public LauncherTest {
  protected:
   DemoChaosTest() {
     if (seconds_ > 0) {
-      pace_ms_ = 200;
-      rounds_ = 1000 * seconds_ / pace_ms_;
+      pace_ms_ = kChaosPaceMs;
+      rounds_ = (1000 * seconds_ + kChaosQuietMs) / pace_ms_;
       // So many rounds learn so well that single rows of the test hardly count.
       points_lost_max_ = 0.5;
     }
@@ -65,10 +66,11 @@ TEST_F(DemoChaosTest, AllComeBackAndLearnAsWithoutIt) {
   const auto& chaos = report.fields().at("chaos").struct_value().fields();
   const auto count = [&](const char* what) { return chaos.at(what).number_value(); };
   const double gone = count("trainers_killed") + count("daemons_killed") + count("drains");
+  const double aborted = count("daemons_aborted");  // one that was coming, or that drained, or not
   EXPECT_GT(gone, 0) << told;
   EXPECT_GT(count("trainers_paused") + count("daemons_paused"), 0) << told;
-  EXPECT_EQ(count("joins") + count("rejoins"), gone) << told;
-  EXPECT_EQ(count("rejoins"), count("daemons_killed")) << told;
+  EXPECT_GE(count("joins") + count("rejoins"), gone - aborted) << told;
+  EXPECT_LE(count("joins") + count("rejoins"), gone + aborted) << told;
   EXPECT_EQ(count("away_at_end"), 0) << told;
   EXPECT_THAT(told, HasSubstr("takes part again, after"));
   EXPECT_THAT(told, HasSubstr("daemon 0: daemon "));

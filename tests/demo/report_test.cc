@@ -96,13 +96,14 @@ TEST(Report, ChaosIsCounted) {
   report.replicas[0].away = true;
   report.replicas[2].first_round = 57;
   report.replicas[2].rejoins = 3;
-  report.chaos = ChaosReport{1, 2, 3, 4, 5, 6, 7, 8};
+  report.chaos = ChaosReport{1, 2, 3, 4, 5, 6, 9, 7, 8};
   const std::string text = ReportText(report);
   EXPECT_THAT(text, HasSubstr("  replica 0             96.00 %   it was away at the end\n"));
   EXPECT_THAT(text, HasSubstr("  mean of the others    96.15 %\n"));
   EXPECT_THAT(text, HasSubstr(R"(
 Chaos (seed 1): killed 2 trainers and 3 daemons, drained 4 daemons, stopped 5 trainers and 6 daemons
   for a moment; 7 joins, 8 rejoins, 1 away at the end
+  UCX aborted 9 daemons, as it may before 1.14 when a peer dies (openucx/ucx#8175)
 )"));
   report.replicas[0].has_result = false;
   EXPECT_THAT(ReportText(report), HasSubstr("  replica 0                 -     it was away"));
@@ -117,6 +118,7 @@ Chaos (seed 1): killed 2 trainers and 3 daemons, drained 4 daemons, stopped 5 tr
                                    {"drains", 4},
                                    {"trainers_paused", 5},
                                    {"daemons_paused", 6},
+                                   {"daemons_aborted", 9},
                                    {"joins", 7},
                                    {"rejoins", 8},
                                    {"away_at_end", 1},

@@ -126,6 +126,8 @@ TEST(CommandLine, JoinsARun) {
   EXPECT_FALSE(Parse({}).options.value().mesh.join);
   EXPECT_EQ(Parse({}).options.value().mesh.start_timeout_ms, 600000U);
   ExpectUsageError({"--method", "none", "--join"}, "--join belongs to --method mesh");
+  EXPECT_TRUE(Parse({"--mode", "overlap", "--keep-up"}).options.value().mesh.keep_up);
+  ExpectUsageError({"--keep-up"}, "--keep-up belongs to --mode overlap or async");
   ExpectUsageError({"--start-timeout-ms", "0"}, "--start-timeout-ms");
 }
 
@@ -168,18 +170,18 @@ TEST(CommandLine, HelpNamesEveryOption) {
   const Parsed help = Parse({"--help"});
   EXPECT_FALSE(help.options.has_value());
   EXPECT_EQ(help.exit_code, 0);
-  for (const char* option : {"--method",      "--mode",
-                             "--schedule",    "--wire",
-                             "--segments",    "--replica ",
-                             "--replicas",    "--rounds",
-                             "--seed",        "--lr",
-                             "--data",        "--socket",
-                             "--run-id",      "--round-deadline-ms",
-                             "--validate",    "--pace-ms",
-                             "--stall-ms",    "--result",
-                             "--weights",     "--evaluate",
-                             "--join",        "--start-timeout-ms",
-                             "--report-every"}) {
+  for (const char* option : {"--method",   "--mode",
+                             "--schedule", "--wire",
+                             "--segments", "--replica ",
+                             "--replicas", "--rounds",
+                             "--seed",     "--lr",
+                             "--data",     "--socket",
+                             "--run-id",   "--round-deadline-ms",
+                             "--validate", "--pace-ms",
+                             "--stall-ms", "--result",
+                             "--weights",  "--evaluate",
+                             "--join",     "--start-timeout-ms",
+                             "--keep-up",  "--report-every"}) {
     EXPECT_THAT(help.out, HasSubstr(option));
   }
 }
