@@ -99,8 +99,8 @@ void AddRunning(CLI::App* app, Options* options, Words* words) {
   app->add_option("--chaos", words->chaos,
                   "While all train, about once a second, a trainer or a daemon is killed (kill -9) "
                   "or stopped for a moment, a daemon is drained (SIGTERM), or one that is gone is "
-                  "brought back: then it joins the run. SEED says who, and how. At least two stay, "
-                  "and at the end all come back")
+                  "brought back: then it joins the run. SEED says who, and how. At least two of 3 "
+                  "or more --nodes stay; the last 10 s are quiet, and all come back")
       ->check(Seeds())
       ->type_name("SEED");
   app->add_flag("--keep-running", options->keep_running,
