@@ -13,7 +13,7 @@
 namespace weightmesh::demo {
 namespace {
 
-constexpr absl::Duration kReadyTimeout = absl::Seconds(20);
+constexpr absl::Duration kReadyTimeout = absl::Seconds(60);
 constexpr absl::Duration kReadyPoll = absl::Milliseconds(10);
 constexpr absl::Duration kEndPatience = absl::Seconds(5);
 // The founders find each other by push-pulls: often, so that the start takes no second.

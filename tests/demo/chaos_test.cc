@@ -48,7 +48,7 @@ class DemoChaosTest : public LauncherTest {
     const auto demo = Start(options);
     EXPECT_TRUE(demo->WaitForEnd(kLong + absl::Milliseconds(rounds_ * pace_ms_))) << Errors();
     if (demo->IsRunning()) return {};
-    EXPECT_TRUE(demo->Result().ok()) << demo->Result();
+    EXPECT_TRUE(demo->Result().ok()) << demo->Result() << "\n" << Errors();
     return demo->Result().ok() ? Document() : google::protobuf::Struct();
   }
 
