@@ -39,7 +39,7 @@ absl::Status Chaos::Look(double now) {
     begun_at_ = strike_due_ = now;
     return absl::OkStatus();
   }
-  if (track_->NewestRound() >= quiet_from_) return BringBackAll(now);
+  if (track_->newest_round() >= quiet_from_) return BringBackAll(now);
   if (now < strike_due_) return absl::OkStatus();
   strike_due_ = std::max(strike_due_ + kStrikeSeconds, now);
   std::vector<NodeState> states;
@@ -226,7 +226,7 @@ absl::Status Chaos::Return(int k, double now) {
 
 void Chaos::Tell(double now, const std::string& what) {
   screen_->Say(
-      absl::StrFormat("%6.1f s, round %d: %s", now - begun_at_, track_->NewestRound(), what));
+      absl::StrFormat("%6.1f s, round %d: %s", now - begun_at_, track_->newest_round(), what));
 }
 
 }  // namespace weightmesh::demo

@@ -85,7 +85,7 @@ void ReplicaTrack::Update(double now, const std::optional<v1::Stats>& stats) {
   const v1::ReplicaState state = total.state();
   ShowState(StateInWords(state), IsMissing(state));
   active_ = state == v1::REPLICA_STATE_ACTIVE;
-  row_.counts = mark_.empty() && total.round() > 0 && (active_ || state == v1::REPLICA_STATE_LEFT);
+  row_.counts = mark_.empty() && (active_ || state == v1::REPLICA_STATE_LEFT);
   row_.round = total.round();
   row_.steps = total.rounds_published() + total.publishes_skipped();
   row_.arrived = PullCount(total, v1::OUTCOME_ARRIVED);
@@ -134,6 +134,7 @@ MeshTrack::MeshTrack(std::vector<uint64_t> rounds, bool replicas_join)
 void MeshTrack::Update(double now, const std::vector<std::optional<v1::Stats>>& stats) {
   for (size_t k = 0; k < replicas_.size(); ++k) {
     replicas_[k].Update(now, stats.at(k));
+    newest_round_ = std::max(newest_round_, replicas_[k].row().round);
   }
   if (!first_seen_at_.has_value() && CommonRound() > 0) {
     first_seen_at_ = now;
@@ -142,19 +143,14 @@ void MeshTrack::Update(double now, const std::vector<std::optional<v1::Stats>>& 
 }
 
 uint64_t MeshTrack::CommonRound() const {
+  if (replicas_join_) return std::min(newest_round_, rounds_total_);
   std::optional<uint64_t> least;
   for (size_t k = 0; k < replicas_.size(); ++k) {
     const ReplicaRow& row = replicas_[k].row();
-    const uint64_t round = replicas_join_ ? row.round : row.steps * rounds_total_ / rounds_[k];
+    const uint64_t round = row.steps * rounds_total_ / rounds_[k];
     if (row.counts) least = std::min(least.value_or(round), round);
   }
   return std::min(least.value_or(0), rounds_total_);
-}
-
-uint64_t MeshTrack::NewestRound() const {
-  uint64_t newest = 0;
-  for (const ReplicaTrack& replica : replicas_) newest = std::max(newest, replica.row().round);
-  return newest;
 }
 
 MeshView MeshTrack::View(double now) const {

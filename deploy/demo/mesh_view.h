@@ -92,16 +92,18 @@ class MeshTrack {
   MeshView View(double now) const;
   const std::vector<ReplicaTrack>& replicas() const { return replicas_; }
   // The newest that anybody has published.
-  uint64_t NewestRound() const;
+  uint64_t newest_round() const { return newest_round_; }
 
  private:
-  // That all counting replicas have reached; of one with fewer rounds, as far along as it is.
+  // That all counting replicas have reached; of one with fewer rounds, as far along as it is. Where
+  // replicas join, the run's.
   uint64_t CommonRound() const;
 
   const std::vector<uint64_t> rounds_;
   const uint64_t rounds_total_;  // the most of them
   const bool replicas_join_;
   std::vector<ReplicaTrack> replicas_;
+  uint64_t newest_round_ = 0;
   // When the first round was seen, and how far all were then: the pace is measured from there.
   std::optional<double> first_seen_at_;
   uint64_t first_seen_round_ = 0;
