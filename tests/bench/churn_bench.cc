@@ -86,13 +86,12 @@ class Churn {
   }
   // Survivors that hold more than then, whatever they are given time for.
   int Leaks(const std::vector<Footprint>& before) {
-    // Less than one of anything a cycle. Connections to daemons that are no more may be open yet;
-    // gRPC adds threads, half a MiB each, whenever the machine stands still, and keeps them.
-    const int threads = 4 + scale_.cycles / 8;
+    // Connections to daemons that are no more may be open yet. gRPC adds threads, half a MiB each,
+    // whenever the machine stands still, and keeps them: dozens on a busy one, whatever the cycles.
     const GrowthLimit growth{.descriptors = 2 * scale_.replicas,
-                             .threads = threads,
-                             .mappings = 64 + 2 * threads,
-                             .resident_kb = (8 + threads / 2) << 10};
+                             .threads = 64,
+                             .mappings = 192,
+                             .resident_kb = 40 << 10};
     int leaks = 0;
     for (int k = 0; k < kSurvivors; ++k) {
       const std::string leak = AwaitReturnTo(before[k], mesh_.daemon(k).pid(), growth, kLimit);
