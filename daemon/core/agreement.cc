@@ -7,9 +7,6 @@
 namespace weightmesh {
 namespace {
 
-// Of these the shortest is the pace of rounds in which nobody trains.
-constexpr uint32_t kPacesMin = 2;
-
 bool IsThere(const Member& member) { return TakesPart(member.info.state) && !member.host_gone; }
 
 // Whether `member` still exchanges in `round`.
@@ -35,8 +32,7 @@ void Agreement::Want(Round round, double distance, bool first) {
     trained_ = Round{Value(round) - 1};
     mixed_ = kNoRound;
     pace_ = absl::InfiniteDuration();
-    paces_ = 0;
-    published_at_ = absl::InfinitePast();
+    publishes_ = 0;
   }
   wanted_ = round;
   distance_ = distance;
@@ -48,11 +44,10 @@ void Agreement::Publish(absl::Time now, Round round) {
     wanted_ = kNoRound;
     return Forget();
   }
-  if (published_at_ != absl::InfinitePast()) {
-    pace_ = std::min(pace_, now - published_at_);
-    ++paces_;
-  }
-  published_at_ = now;
+  absl::Time& published_at = published_at_[publishes_ % kRoundsTimed];
+  if (publishes_ >= kRoundsTimed) pace_ = std::min(pace_, (now - published_at) / kRoundsTimed);
+  published_at = now;
+  ++publishes_;
 }
 
 bool Agreement::IsAlone() const {
@@ -73,8 +68,9 @@ bool Agreement::Mixed(Round round, std::optional<double> distance) {
   // Whoever was near once gets nearer, and keeps its word.
   if (!announced && !near && !gives_up()) return false;
   own.content_at = round;
-  own.consensus_distance = estimate_;
-  const bool measured = paces_ >= kPacesMin;
+  // As it was then: it only falls from there, and what others have heard of it may be old.
+  if (!announced) own.consensus_distance = estimate_;
+  const bool measured = pace_ != absl::InfiniteDuration();
   if (announced || !(measured || alone || gives_up())) return false;
   own.stops_after = alone ? round : run_->AnnouncedRound(measured ? pace_ : absl::ZeroDuration());
   return true;

@@ -7,6 +7,7 @@
 // it gives up, or somebody hears too late: then a round of who goes on is LATE, and no more.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 
@@ -20,7 +21,7 @@ class Agreement {
  public:
   struct End {
     Round round{};        // all stop after it
-    double distance = 0;  // the mean of what all said last of (1/n)·Σ‖xᵢ − x̄‖²
+    double distance = 0;  // (1/n)·Σ‖xᵢ − x̄‖², the mean of what each said when it announced
   };
 
   // `run` must outlive this. REQUIRES, of all others: the run has `replica` as a member.
@@ -55,11 +56,12 @@ class Agreement {
   Round trained_{};  // the last round before
   Round mixed_{};
   double estimate_ = 0;
-  // The shortest time between two publishes, and how many were measured: who trains still makes the
-  // others wait, and is not waited for any more in the end.
+  // The shortest time that some rounds in a row have taken, each: who trains still makes the others
+  // wait, and is not waited for any more in the end. Single rounds may be short by chance.
+  static constexpr size_t kRoundsTimed = 4;
   absl::Duration pace_ = absl::InfiniteDuration();
-  uint32_t paces_ = 0;
-  absl::Time published_at_ = absl::InfinitePast();
+  std::array<absl::Time, kRoundsTimed> published_at_{};  // a ring, by publishes_
+  uint64_t publishes_ = 0;
 };
 
 }  // namespace weightmesh

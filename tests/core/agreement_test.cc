@@ -94,38 +94,44 @@ INSTANTIATE_TEST_SUITE_P(Modes, AgreementTest,
 TEST_P(AgreementTest, WhoIsNearEnoughSaysAheadWhereItMayStop) {
   harness_.StartRun(2);
   harness_.now += absl::Seconds(1);
-  Agree(1, kNear * 2);
-  Agree(2, kNear * 2);
-  Agree(3, kNear * 2);
+  for (uint64_t round = 1; round <= 5; ++round) Agree(round, kNear * 2);
   EXPECT_EQ(Own().stops_after, kNoRound) << "not near yet";
-  Agree(4, kNear);
-  EXPECT_EQ(Own().content_at, Round{4});
-  EXPECT_EQ(Own().stops_after, Round{4 + kAhead});
+  Agree(6, kNear);
+  EXPECT_EQ(Own().content_at, Round{6});
+  EXPECT_EQ(Own().stops_after, Round{6 + kAhead});
   EXPECT_DOUBLE_EQ(Own().consensus_distance, kNear);
   harness_.Advance(absl::Milliseconds(5));
   EXPECT_GE(harness_.All<Sync>().size(), 2u) << "all others hear at once";
-  Agree(5, kNear * 2);
-  EXPECT_EQ(Own().stops_after, Round{4 + kAhead}) << "it keeps its word";
-  EXPECT_EQ(Own().content_at, Round{5}) << "and says that it holds";
+  Agree(7, kNear * 2);
+  EXPECT_EQ(Own().stops_after, Round{6 + kAhead}) << "it keeps its word";
+  EXPECT_EQ(Own().content_at, Round{7}) << "and says that it holds";
+  EXPECT_DOUBLE_EQ(Own().consensus_distance, kNear) << "as it was when it gave it";
 }
 
 // Rounds in which others train take longer than those to come.
-TEST_P(AgreementTest, TheShortestRoundIsThePace) {
+TEST_P(AgreementTest, TheShortestOfFourRoundsAreThePace) {
   harness_.StartRun(2);
-  Agree(1, kNear * 2);
+  for (uint64_t round = 1; round <= 8; ++round) {
+    Agree(round, kNear * 2);
+    harness_.now += absl::Seconds(1);
+  }
+  for (uint64_t round = 9; round <= 13; ++round) Agree(round, kNear * 2);
   harness_.now += absl::Seconds(1);
-  Agree(2, kNear / 2);
-  EXPECT_EQ(Own().stops_after, kNoRound) << "one slow round is no measure";
-  harness_.now += absl::Seconds(1);
-  Agree(3, kNear / 2);
-  Agree(4, kNear / 2);
-  EXPECT_LT(Own().stops_after, Round{3 + kAhead});
-  agrees_ = false;
+  Agree(14, kNear / 2);
+  EXPECT_EQ(Own().stops_after, Round{14 + kAhead});
+}
+
+TEST_P(AgreementTest, BeforeFourRoundsAreTimedNothingIsAnnounced) {
+  harness_.StartRun(2);
+  for (uint64_t round = 1; round <= 4; ++round) {
+    Agree(round, kNear / 2);
+    EXPECT_EQ(Own().stops_after, kNoRound) << "round " << round;
+  }
   Agree(5, kNear / 2);
-  EXPECT_EQ(Own().stops_after, kNoRound) << "another agreement";
+  EXPECT_EQ(Own().stops_after, Round{5 + kAhead});
+  agrees_ = false;
   Agree(6, kNear / 2);
-  Agree(7, kNear / 2);
-  EXPECT_EQ(Own().stops_after, Round{7 + kAhead});
+  EXPECT_EQ(Own().stops_after, kNoRound) << "another agreement";
 }
 
 TEST_P(AgreementTest, AllStopAfterTheLastOfTheRoundsThatWereAnnounced) {
@@ -181,13 +187,12 @@ TEST_P(AgreementTest, WhoIsAloneAgreesAtOnce) {
 
 TEST_P(AgreementTest, WhoGivesUpSaysSoAndStopsThen) {
   harness_.StartRun(2);
-  Agree(1, 1);
-  Agree(2, 1);
-  Agree(3, 1, kGiveUp);
+  for (uint64_t round = 1; round <= 4; ++round) Agree(round, 1);
+  Agree(5, 1, kGiveUp);
   const uint64_t own = Value(Own().stops_after);
-  EXPECT_EQ(own, 3 + kAhead);
-  EXPECT_EQ(Told(4).agreed_at, kNoRound);
-  for (uint64_t round = 5; round <= own; ++round) Agree(round, 1, kGiveUp);
+  EXPECT_EQ(own, 5 + kAhead);
+  EXPECT_EQ(Told(6).agreed_at, kNoRound);
+  for (uint64_t round = 7; round <= own; ++round) Agree(round, 1, kGiveUp);
   Agree(own + 1, 1, kGiveUp);
   for (const UpdatePage& page : harness_.All<UpdatePage>()) page_ = page;
   EXPECT_EQ(page_.agreed_at, Round{own}) << "whatever the others do";

@@ -73,6 +73,8 @@ struct SimArena {
   absl::Duration publish_wait;
   absl::Duration collect_wait;
   Round leaves_at{};
+  Round agreed_at{};
+  double agreed_distance = 0;
   Round collected_round{};
   std::vector<FrozenSegment> collected;
 };

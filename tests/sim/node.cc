@@ -212,6 +212,8 @@ void SimNode::Run(const UpdatePage& action) {
   arena->publish_wait = action.publish_wait;
   arena->collect_wait = action.collect_wait;
   arena->leaves_at = action.leaves_at;
+  arena->agreed_at = action.agreed_at;
+  arena->agreed_distance = action.agreed_distance;
 }
 
 void SimNode::Run(const Deliver& action) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,9 @@ class SimTrainer final : public AttachedTrainer {
   void Finish() { rounds_ = 0; }
   // At its next step its weights are again what they were at its beginning.
   void Scatter() { scatters_ = true; }
+  // weightmesh_consensus after the step that it is in, and then leaves. It gives up after
+  // `timeout`.
+  void Agree(double epsilon, absl::Duration timeout);
   void Stop();
   void Resume();
 
@@ -75,6 +79,9 @@ class SimTrainer final : public AttachedTrainer {
   uint64_t skipped() const { return skipped_; }      // publishes
   uint64_t abandoned() const { return abandoned_; }  // collects without an answer
   Round newest_round() const { return newest_round_; }
+  // Of Agree: whether it has come about, and by what.
+  bool has_agreed() const { return agreement_.has_value() && agreement_->agreed; }
+  uint64_t agreement_rounds() const { return agreement_.has_value() ? agreement_->rounds : 0; }
   // Longest time from the end of a step's computing to its end.
   absl::Duration longest_exchange() const { return longest_exchange_; }
 
@@ -95,6 +102,14 @@ class SimTrainer final : public AttachedTrainer {
     Round round{};
     uint32_t slot = 0;
     bool published = false;
+    bool agrees = false;  // exchanged without training
+  };
+  struct Agreement {
+    double epsilon = 0;
+    absl::Time deadline;
+    Round first_round{};  // kNoRound: not begun
+    uint64_t rounds = 0;
+    bool agreed = false;
   };
 
   void Compute();
@@ -113,6 +128,7 @@ class SimTrainer final : public AttachedTrainer {
   MixedRow MixRow(uint32_t segment, const SimArena::InboxBuffer& seen, MixedSegmentResult* result);
   void AfterMix();
   void NextStep();
+  void GoOnAgreeing();
   void LeaveRun();
   void Detach();
   void End(TrainerState state);
@@ -126,6 +142,8 @@ class SimTrainer final : public AttachedTrainer {
   void BeginTraining();
   bool HasFirstRound() const;
   bool IsLockstep() const { return options_.founding.config.mode == Mode::kLockstep; }
+  // Whether a step waits for its own round.
+  bool Waits() const { return IsLockstep() || pending_.agrees; }
   // Waits until the doorbell, or calls `expired` after `limit`; `promise`: see Observer::OnWait.
   void Await(Wait wait, absl::Duration limit, absl::Duration promise,
              void (SimTrainer::*expired)());
@@ -164,6 +182,7 @@ class SimTrainer final : public AttachedTrainer {
   uint64_t skipped_ = 0;
   uint64_t abandoned_ = 0;
   bool scatters_ = false;
+  std::optional<Agreement> agreement_;
   OutcomeCounts outcomes_{};
 
   // Of a join: what has been taken over, by segment; round 0: nothing yet.

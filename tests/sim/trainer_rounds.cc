@@ -55,7 +55,8 @@ void SimTrainer::Exchange() {
 }
 
 void SimTrainer::Publish() {
-  pending_ = Pending{std::max(arena_->next_round, Next(newest_round_)), 0, false};
+  pending_ =
+      Pending{std::max(arena_->next_round, Next(newest_round_)), 0, false, agreement_.has_value()};
   if (arena_->leaves_at != kNoRound && pending_.round >= arena_->leaves_at) return LeaveRun();
   if (TryTakeSlot()) return WriteSnapshot();
   Await(Wait::kSlot, arena_->publish_wait, arena_->publish_wait, &SimTrainer::Skip);
@@ -96,6 +97,13 @@ void SimTrainer::WriteSnapshot() {
         SlotWord(Value(pending_.round), IsLockstep() ? SlotState::kHeld : SlotState::kReadable);
     pending_.published = true;
     newest_round_ = pending_.round;
+    if (pending_.agrees) {
+      const bool first = agreement_->first_round == kNoRound;
+      if (first) agreement_->first_round = pending_.round;
+      const bool gives_up = world_->queue.now() >= agreement_->deadline;
+      Ring(AgreementWanted{attach_, pending_.round, gives_up ? INFINITY : agreement_->epsilon,
+                           first});
+    }
     Ring(Published{attach_, pending_.round, SlotId{pending_.slot}});
     AfterPublish();
   });
@@ -109,12 +117,12 @@ void SimTrainer::Skip() {
   AfterPublish();
 }
 
-void SimTrainer::AfterPublish() { IsLockstep() && pending_.published ? Collect() : NextStep(); }
+void SimTrainer::AfterPublish() { Waits() && pending_.published ? Collect() : NextStep(); }
 
 void SimTrainer::Collect() {
   Ring(CollectRequested{attach_, pending_.round});
   // Otherwise it is overlap_grace, which is a tenth of it at most.
-  const absl::Duration promise = options_.founding.config.round_deadline / (IsLockstep() ? 1 : 10);
+  const absl::Duration promise = options_.founding.config.round_deadline / (Waits() ? 1 : 10);
   Await(Wait::kCollected, arena_->collect_wait, promise, &SimTrainer::GiveUpCollect);
 }
 
@@ -204,13 +212,33 @@ MixedRow SimTrainer::MixRow(uint32_t segment, const SimArena::InboxBuffer& seen,
 }
 
 void SimTrainer::AfterMix() {
+  const bool waited = Waits();
+  if (pending_.agrees) ++agreement_->rounds;
   pending_ = Pending{};
-  IsLockstep() ? NextStep() : Publish();
+  waited ? NextStep() : Publish();
+}
+
+void SimTrainer::Agree(double epsilon, absl::Duration timeout) {
+  agreement_ = Agreement{epsilon, world_->queue.now() + timeout};
+}
+
+void SimTrainer::GoOnAgreeing() {
+  const Round end = arena_->agreed_at;
+  const bool begun = agreement_->first_round != kNoRound;
+  if (begun && end >= agreement_->first_round && newest_round_ >= end) {
+    agreement_->agreed = world_->queue.now() < agreement_->deadline &&
+                         arena_->agreed_distance <= agreement_->epsilon;
+    return LeaveRun();
+  }
+  exchange_begun_ = world_->queue.now();
+  IsLockstep() || !pending_.published ? Publish() : Collect();
 }
 
 void SimTrainer::NextStep() {
   longest_exchange_ = std::max(longest_exchange_, world_->queue.now() - exchange_begun_);
-  if (++steps_ < rounds_) return Compute();
+  ++steps_;
+  if (agreement_.has_value()) return GoOnAgreeing();
+  if (steps_ < rounds_) return Compute();
   LeaveRun();
 }
 
