@@ -26,34 +26,28 @@ uint32_t NodesWanted() {
   return text != nullptr && absl::SimpleAtoi(text, &nodes) ? nodes : kNodes;
 }
 
-// What each phase takes: virtual time, and this process's time in all and in steps of the cores.
+// What each phase takes: virtual time, and this process's.
 class Stopwatch {
  public:
-  explicit Stopwatch(Simulator* simulator) : simulator_(simulator) {
-    simulator->TimeCore();
-    Lap(nullptr);
-  }
+  explicit Stopwatch(const Simulator* simulator) : simulator_(simulator) { Lap(nullptr); }
   void Lap(const char* what) {
     const std::clock_t now = std::clock();
     if (what != nullptr) {
-      std::printf("%5u daemons %-26s %6.2f s virtual; %7.2f s of CPU, %7.2f s in %9lu steps\n",
-                  simulator_->nodes(), what,
-                  absl::ToDoubleSeconds(simulator_->elapsed() - elapsed_),
-                  static_cast<double>(now - now_) / CLOCKS_PER_SEC,
-                  simulator_->core_seconds() - core_seconds_, simulator_->core_steps() - steps_);
+      std::printf(
+          "%5u daemons %-26s %6.2f s virtual, %7.2f s of CPU, %9lu steps of the cores\n",
+          simulator_->nodes(), what, absl::ToDoubleSeconds(simulator_->elapsed() - elapsed_),
+          static_cast<double>(now - now_) / CLOCKS_PER_SEC, simulator_->core_steps() - steps_);
       std::fflush(stdout);
     }
     now_ = now;
     elapsed_ = simulator_->elapsed();
-    core_seconds_ = simulator_->core_seconds();
     steps_ = simulator_->core_steps();
   }
 
  private:
-  Simulator* const simulator_;
+  const Simulator* const simulator_;
   std::clock_t now_ = 0;
   absl::Duration elapsed_;
-  double core_seconds_ = 0;
   uint64_t steps_ = 0;
 };
 

@@ -31,6 +31,8 @@ constexpr uint64_t kFreshSeeds = 3;
 
 // Rounds that are looked at once the mesh is healed.
 constexpr uint64_t kHealedRounds = 20;
+// Rounds by which trainers in lockstep that wait for each other may be apart.
+constexpr uint64_t kApart = 3;
 // Within which all views are one again, and everybody goes on. A stopped transfer is found after
 // two deadlines, on both sides; halves of a mesh that have buried each other try to meet every few
 // seconds.
@@ -115,6 +117,12 @@ class SwarmOfOne {
       if (!trainer.IsDone() && trainer.state() != TrainerState::kTraining) {
         return absl::StrCat("trainer ", k, " is on its way");
       }
+    }
+    // In lockstep one that has been left behind goes on where the others are once it finds that
+    // out.
+    const auto [behind, ahead] = NewestRounds();
+    if (simulator_.options().run.mode == Mode::kLockstep && ahead > behind + kApart) {
+      return absl::StrCat("trainers are in rounds ", behind, " and ", ahead);
     }
     for (uint32_t a = 0; a < simulator_.nodes(); ++a) {
       for (uint32_t b = a + 1; b < simulator_.nodes(); ++b) {

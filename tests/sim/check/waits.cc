@@ -44,7 +44,9 @@ void Waits::OnNode(absl::Time now, uint32_t node, ProcessChange change) {
     stopped_nodes_.erase(node);
   }
   for (auto& [trainer, wait] : waits_) {
-    if (trainer.first == node) wait.promise_due = now + wait.promise;
+    if (trainer.first == node && wait.promise_due != absl::InfiniteFuture()) {
+      wait.promise_due = now + wait.promise;
+    }
   }
 }
 
@@ -58,7 +60,7 @@ void Waits::OnTrainer(absl::Time now, uint32_t node, AttachId attach, ProcessCha
   const auto found = waits_.find(trainer);
   if (found == waits_.end()) return;
   Wait& wait = found->second;
-  wait.promise_due = now + wait.promise;
+  if (wait.promise_due != absl::InfiniteFuture()) wait.promise_due = now + wait.promise;
   wait.limit_due = now + wait.limit;
 }
 
