@@ -47,6 +47,7 @@ class Waits final : public Observer {
 
   Ledger* const ledger_;
   std::map<Trainer, Wait> waits_;
+  std::set<uint32_t> drained_nodes_;
   std::set<uint32_t> stopped_nodes_;
   std::set<Trainer> stopped_trainers_;
 };
