@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/core/hash.h"
 
 namespace weightmesh {
 namespace {
@@ -81,11 +82,24 @@ void LastMembers::GiveUp(Actions* actions) {
 void LastMembers::Keep(absl::Time now, const Membership& membership, Actions* actions) {
   if (now < next_keep_) return;
   next_keep_ = now + kKeepCheck;
+  // As a rule nothing has changed, and nothing is to be allocated.
+  const uint64_t fingerprint = Fingerprint(membership);
+  if (std::exchange(looked_at_, fingerprint) == fingerprint) return;
   std::vector<LastMember> members = KnownNow(membership);
   if (members.empty() || members == kept_) return;
   next_keep_ = now + kKeepInterval;
   kept_ = members;
   actions->push_back(KeepMembers{std::move(members)});
+}
+
+// Of all that KnownNow depends on.
+uint64_t LastMembers::Fingerprint(const Membership& membership) const {
+  uint64_t hash = 1 + sought_.size();
+  for (const auto& [node, peer] : membership.peers()) {
+    const uint64_t kind = peer.heard_at == absl::InfinitePast() ? 2 : peer.Answers() ? 0 : 1;
+    hash = Hash64({hash, node.high, node.low, kind, Hash64(peer.info.control_address)});
+  }
+  return hash;
 }
 
 // Those that answer first, then those that have spoken, then those still looked for; among equals

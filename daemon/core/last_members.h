@@ -49,6 +49,7 @@ class LastMembers {
   void Seek(absl::Time now, const Membership& membership, Actions* actions);
   void GiveUp(Actions* actions);
   void Keep(absl::Time now, const Membership& membership, Actions* actions);
+  uint64_t Fingerprint(const Membership& membership) const;
   std::vector<LastMember> KnownNow(const Membership& membership) const;
 
   const NodeId self_;
@@ -57,6 +58,7 @@ class LastMembers {
   std::vector<LastMember> kept_;
   std::vector<Sought> sought_;
   absl::Time next_keep_;
+  uint64_t looked_at_ = 0;  // fingerprint of what was last compared with kept_
 };
 
 }  // namespace weightmesh

@@ -233,7 +233,8 @@ void NodeCore::Impl::TryRelease(Run* run) {
     const Member& member = run->MemberAt(number);
     if (member.node == options_.self.node_id || !IsLive(member.info.state)) continue;
     // Who is gone or silent is redirected around.
-    if (!member.node.IsZero() && !IsReachable(member)) continue;
+    const Peer* peer = membership_.Find(member.node);
+    if (member.host_gone || (peer != nullptr && peer->silent)) continue;
     if (!member.node.IsZero()) membership_.ConnectNow(now_, member.node, actions_);
     ready &= !member.node.IsZero() && membership_.IsLinked(member.node);
   }
