@@ -2,18 +2,14 @@
 #include "daemon/core/replica_source.h"
 
 #include <algorithm>
-#include <limits>
 #include <set>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "daemon/core/fair_share.h"
 #include "daemon/core/node_core.h"
 
 namespace weightmesh {
 namespace {
-
-constexpr uint32_t kNobody = std::numeric_limits<uint32_t>::max();
 
 // What may go to one peer at once beyond sends_per_peer_max.
 constexpr uint32_t kSmallSendsMax = 64;
@@ -85,19 +81,6 @@ void ReplicaSource::Publish(Round round, SlotId slot_id, std::shared_ptr<const R
   ServeWaiting();
 }
 
-// Who will read the segment, when `sink` should: where that one is known to be dead its own sink is
-// redirected here, and so on.
-uint32_t ReplicaSource::ReaderFrom(const Slot& slot, uint32_t segment, uint32_t sink) {
-  for (uint32_t hops = 0; hops < slot.view->size() && sink != own_; ++hops) {
-    const Member& member = run_->MemberAt(sink);
-    if (IsLive(member.info.state)) {
-      return context_->IsReachable(member) && !lapsed_[sink] ? sink : kNobody;
-    }
-    sink = run_->PartnersOf(*slot.view, slot.round, SegmentId{segment}, sink).sink;
-  }
-  return kNobody;
-}
-
 void ReplicaSource::Skip(Round round) {
   if (round <= passed_round_ || closed_) return;
   passed_round_ = round;
@@ -112,23 +95,6 @@ void ReplicaSource::Skip(Round round) {
       lockstep ? LogLevel::kWarning : LogLevel::kDebug,
       absl::StrCat("round ", Value(round), " of replica ", run_->MemberAt(own_).info.name,
                    " is not published: no slot came free within publish_wait; ", skip_reason_)});
-}
-
-std::string ReplicaSource::DescribeHolders() const {
-  std::set<std::string> reading;
-  std::set<std::string> owed;
-  for (const auto& [replica, leases] : readers_) {
-    if (leases.count == 0) continue;
-    const Member* reader = run_->Find(replica);
-    reading.insert(reader == nullptr ? replica.ToString() : reader->info.name);
-  }
-  for (const Slot& slot : slots_) {
-    for (uint32_t sink : slot.owed_to) {
-      if (sink != kNobody) owed.insert(run_->MemberAt(sink).info.name);
-    }
-  }
-  return absl::StrCat("reading: ", reading.empty() ? "nobody" : absl::StrJoin(reading, ", "),
-                      "; owed to: ", owed.empty() ? "nobody" : absl::StrJoin(owed, ", "));
 }
 
 SlotId const* ReplicaSource::FindSlot(Round round) const {
@@ -372,17 +338,6 @@ void ReplicaSource::Forget(NodeId peer_id) {
   if (queue.active == 0 && queue.waiting == 0 && queue.queued.empty()) peers_.erase(peer);
 }
 
-void ReplicaSource::EndClaim(Slot* slot, uint32_t segment) {
-  if (slot->owed_to[segment] == kNobody) return;
-  slot->owed_to[segment] = kNobody;
-  --slot->claims;
-}
-
-void ReplicaSource::EndClaims(Slot* slot) {
-  std::fill(slot->owed_to.begin(), slot->owed_to.end(), kNobody);
-  slot->claims = 0;
-}
-
 void ReplicaSource::ReleaseIfFree(SlotId slot_id) {
   Slot& slot = slots_[Value(slot_id)];
   if (!slot.held || slot.leases > 0 || slot.claims > 0) return;
@@ -437,14 +392,6 @@ void ReplicaSource::Tick() {
   ScheduleTick();
 }
 
-// The claims have run out: who had not come for them is not waited for again.
-void ReplicaSource::Lapse(Slot* slot) {
-  for (uint32_t sink : slot->owed_to) {
-    if (sink != kNobody) lapsed_[sink] = true;
-  }
-  EndClaims(slot);
-}
-
 // A transfer that has not ended two deadlines later never does by itself: its reader is stopped.
 // Its lease would keep the slot, and in the end the arena.
 void ReplicaSource::CutStuckLinks() {
@@ -455,23 +402,6 @@ void ReplicaSource::CutStuckLinks() {
     stuck.insert(transfer.request.peer);
   }
   for (NodeId peer : stuck) context_->CutLink(peer);
-}
-
-// Claims of sinks that died pass to whom is redirected around them; sinks that say nothing are
-// asked for a sign of life.
-void ReplicaSource::CheckSinks(Slot* slot) {
-  const absl::Time now = context_->now();
-  for (uint32_t segment = 0; segment < slot->owed_to.size(); ++segment) {
-    if (slot->owed_to[segment] == kNobody) continue;
-    const Member& sink = run_->MemberAt(slot->owed_to[segment]);
-    if (!context_->IsReachable(sink)) {
-      const uint32_t reader = ReaderFrom(*slot, segment, slot->owed_to[segment]);
-      if (reader == kNobody) EndClaim(slot, segment);
-      if (reader != kNobody) slot->owed_to[segment] = reader;
-    } else if (now - context_->HeardFrom(sink.node) >= times_.probe_timeout) {
-      context_->AskForLife(sink.node, times_.probe_timeout);
-    }
-  }
 }
 
 void ReplicaSource::Refuse(const PullRequest& request, RequestRefusal reason,

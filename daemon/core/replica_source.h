@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -67,6 +68,7 @@ class ReplicaSource {
   Round published_round() const { return published_round_; }
 
  private:
+  static constexpr uint32_t kNobody = std::numeric_limits<uint32_t>::max();
   struct Slot {
     Round round{};
     bool held = false;  // the word says HELD: by the trainer's own store, or by Hold

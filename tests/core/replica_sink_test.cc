@@ -4,84 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <numeric>
 #include <optional>
 
-#include "tests/testing/core_harness.h"
+#include "tests/core/sink_fixture.h"
 
 namespace weightmesh {
 namespace {
 
-using testing_support::CoreHarness;
 using wire::Verdict;
-
-RunConfig Config(Mode mode) {
-  RunConfig config;
-  config.mode = mode;
-  config.seed = 1;
-  config.round_deadline = absl::Seconds(1);  // probe_timeout 200 ms, overlap_grace 100 ms at most
-  return config;
-}
-
-// Replica 0 among `peers` others, one segment.
-class SinkTest : public testing::Test {
- protected:
-  explicit SinkTest(Mode mode = Mode::kLockstep, uint32_t peers = 3) : harness_(Config(mode)) {
-    harness_.StartRun(peers);
-  }
-
-  // Publishes `round`; the pull that this starts.
-  StartPull Begin(uint64_t round) {
-    harness_.Publish(round, round % 3);
-    return harness_.Only<StartPull>();
-  }
-  // The replica that is asked.
-  static uint32_t Asked(const StartPull& pull) {
-    return static_cast<uint32_t>(pull.request.peer.low - 1);
-  }
-  // Posts a collect; the outcome that comes at once, or nothing.
-  std::optional<FrozenSegment> Collect(uint64_t round) {
-    harness_.Collect(round);
-    return Delivered();
-  }
-  std::optional<FrozenSegment> Delivered() {
-    const std::vector<Deliver> all = harness_.All<Deliver>();
-    if (all.size() != 1) return std::nullopt;
-    EXPECT_EQ(all[0].segments.size(), harness_.founding.segments);
-    return all[0].segments[0];
-  }
-  Outcome CollectedOutcome(uint64_t round) {
-    const auto frozen = Collect(round);
-    return frozen.has_value() ? frozen->outcome : Outcome::kNone;
-  }
-  void Mix(uint64_t round, Outcome outcome = Outcome::kArrived, double difference = 0) {
-    std::vector<MixedSegmentResult> results(harness_.founding.segments);
-    for (MixedSegmentResult& result : results) result = {outcome, difference};
-    harness_.Step(Mixed{CoreHarness::kAttach, Round{round}, results});
-  }
-  void Arrive(uint64_t round) {
-    harness_.Land(Begin(round));
-    ASSERT_TRUE(Collect(round).has_value());
-    Mix(round);
-  }
-  // The next round at or after `from` in which replica 0's source is `source`.
-  uint64_t RoundFrom(uint32_t source, uint64_t from) const {
-    while (harness_.SourceOf(0, from) != source) ++from;
-    return from;
-  }
-  // Whether the last actions hold one of this kind for the node.
-  template <typename T>
-  bool IsAsked(NodeId node) const {
-    const std::vector<T> all = harness_.All<T>();
-    return std::any_of(all.begin(), all.end(), [node](const T& one) { return one.node == node; });
-  }
-  uint64_t AllOutcomes() {
-    const OutcomeCounts counts = harness_.Statistics().pulls;
-    return std::accumulate(counts.begin(), counts.end(), uint64_t{0});
-  }
-
-  CoreHarness harness_;
-};
 
 TEST_F(SinkTest, AsksTheSourceOfTheSchedule) {
   const StartPull pull = Begin(1);
@@ -193,39 +123,6 @@ TEST_F(SinkTest, ASilentNodeIsNotAskedUntilItAnswers) {
   harness_.Step(ProbeAnswered{CoreHarness::NodeOf(silent), harness_.InfoOf(silent).session});
   const uint64_t later = RoundFrom(silent, again + 1);
   EXPECT_EQ(Asked(Begin(later)), silent);
-}
-
-// A node answers calls, and its link brings nothing: packets of it were lost.
-class SilentLinkTest : public SinkTest {
- protected:
-  SilentLinkTest() : SinkTest(Mode::kLockstep, /*peers=*/1) {}
-  // A round in which node 1 does not answer the pull, and then a call. Whether its link was cut.
-  bool AskInVain(uint64_t round) {
-    const StartPull pull = Begin(round);
-    harness_.Advance(absl::Milliseconds(200));
-    bool cut = !harness_.All<CutLink>().empty();
-    harness_.Step(PullEnded{pull.request.request_id, PullEnd::kCancelled});
-    harness_.Step(ProbeAnswered{CoreHarness::NodeOf(1), harness_.InfoOf(1).session});
-    return cut;
-  }
-};
-
-TEST_F(SilentLinkTest, IsMadeAnewAfterTwoDeadlines) {
-  uint64_t round = 1;
-  while (round < 30 && !AskInVain(round)) ++round;
-  EXPECT_EQ(round, 11u) << "the first is unanswered for 200 ms, which is when it counts";
-  EXPECT_EQ(harness_.core().Links()[0].statistics.cuts, 1u);
-  harness_.Step(LinkReady{CoreHarness::NodeOf(1), harness_.InfoOf(1).session});
-  EXPECT_FALSE(AskInVain(round + 1)) << "the new one has as long";
-}
-
-TEST_F(SilentLinkTest, AnyFrameOfItShowsThatItWorks) {
-  for (uint64_t round = 1; round <= 30; ++round) {
-    EXPECT_FALSE(AskInVain(round)) << "round " << round;
-    if (round % 3 != 0) continue;
-    harness_.Step(PullRequested{harness_.RequestFrom(1, round, round)});
-    harness_.Step(SendEnded{harness_.Only<StartSend>().send_id, true});
-  }
 }
 
 TEST_F(SinkTest, ALimitOfTheOwnTransportIsNotBlamedOnTheSource) {
