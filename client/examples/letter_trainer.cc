@@ -75,6 +75,10 @@ void AddMesh(const Options& options, const TrainingResult& result, JsonObject* j
       .Add("rounds_mixed", std::to_string(result.rounds_mixed))
       .Add("pulls", pulls.text())
       .Add("wait_seconds", JsonNumber(result.wait_seconds));
+  if (!options.mesh.consensus.has_value()) return;
+  json->Add("agreed", JsonBool(result.agreement.agreed))
+      .Add("agreement_rounds", std::to_string(result.agreement.rounds))
+      .Add("consensus_distance", JsonNumber(result.agreement.consensus_distance));
 }
 
 std::string ResultJson(const Options& options, const TrainingResult& result) {

@@ -96,6 +96,11 @@ void AddMeshOptions(CLI::App& app, Options* options, Words* words) {
                "In --mode overlap and async: pass over rounds that the run went through meanwhile, "
                "instead of ending later than the others. Not for trainers that are always slower")
       ->group(group);
+  app.add_option("--consensus", mesh.consensus,
+                 "After the last round exchange without training until all replicas agree: until "
+                 "(1/n) sum |x_i - mean|^2 is at most this. Give it to all of them")
+      ->check(CLI::NonNegativeNumber)
+      ->group(group);
   app.add_option("--start-timeout-ms", mesh.start_timeout_ms,
                  "Longest wait for the other replicas, or with --join for a run to join")
       ->check(CLI::Range(int64_t{1}, kMillisecondsMax))
@@ -166,6 +171,9 @@ std::string Conflict(const CLI::App& app, const Options& options) {
   }
   if (options.mesh.join && options.method != Method::kMesh) {
     return "--join belongs to --method mesh: nobody else's run is there to join";
+  }
+  if (options.mesh.consensus.has_value() && options.method != Method::kMesh) {
+    return "--consensus belongs to --method mesh: here is nobody to agree with";
   }
   if (options.mesh.keep_up &&
       (options.method != Method::kMesh || options.mesh.mode == WEIGHTMESH_LOCKSTEP)) {

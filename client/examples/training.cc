@@ -175,8 +175,11 @@ TrainingResult TrainOnMesh(const Split& split, const TrainingOptions& options, M
     if (replica.drained())
       break;  // the node is wanted for something else: the result so far counts
   }
-  // In overlap and async the last step's pulls are still to be mixed.
-  if (!lockstep && exchanged.published) {
+  // In overlap and async the last step's pulls are still to be mixed, by the agreement or here.
+  if (mesh.consensus.has_value() && !replica.alone()) {
+    log.result().agreement = replica.Consensus(tensors, *mesh.consensus);
+    if (!log.result().agreement.agreed) options.on_notice(replica.message());
+  } else if (!lockstep && exchanged.published) {
     exchanged = replica.Mix(tensors);
     Count(exchanged, &log.result());
     NoticeAlone(replica, exchanged, options, &log.result());

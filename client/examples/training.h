@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 #include <weightmesh/weightmesh.hpp>
@@ -44,6 +45,9 @@ struct MeshOptions : weightmesh::Options {
   // In overlap and async, too, the run's rounds are this replica's: one that was held up passes
   // over those that it missed and ends with the others. Otherwise it counts its own, to the last.
   bool keep_up = false;
+  // Set: after the last round all exchange without training until the consensus distance is at most
+  // this, so that the weights of any replica are the model.
+  std::optional<double> consensus;
 };
 
 struct TrainingResult {
@@ -57,9 +61,10 @@ struct TrainingResult {
   // On the mesh only:
   size_t first_round = 1;  // that this replica took part in: more than 1 where it joined later
   size_t rejoins = 0;      // times that its daemon had died, was back, and the run was joined again
-  size_t rounds_alone = 0;  // that it trained by itself
-  bool alone = false;       // at the end: the mesh was absent, or lost and not back
-  bool drained = false;     // its daemon was emptied: this is how far it came
+  size_t rounds_alone = 0;          // that it trained by itself
+  bool alone = false;               // at the end: the mesh was absent, or lost and not back
+  bool drained = false;             // its daemon was emptied: this is how far it came
+  weightmesh::Agreement agreement;  // where MeshOptions::consensus asked for one
   size_t rounds_published = 0;
   size_t rounds_mixed = 0;
   std::array<uint64_t, WEIGHTMESH_OUTCOME_COUNT> pulls = {};  // by weightmesh_outcome

@@ -3,9 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace weightmesh {
 namespace {
+
+// What is told of the consensus distance by who gives up before it could tell: far too much.
+constexpr double kUnknown = std::numeric_limits<double>::max();
 
 bool IsThere(const Member& member) { return TakesPart(member.info.state) && !member.host_gone; }
 
@@ -31,6 +35,7 @@ void Agreement::Want(Round round, double distance, bool first) {
     Forget();
     trained_ = Round{Value(round) - 1};
     mixed_ = kNoRound;
+    estimate_ = kUnknown;
     pace_ = absl::InfiniteDuration();
     publishes_ = 0;
   }

@@ -199,6 +199,20 @@ TEST_P(AgreementTest, WhoGivesUpSaysSoAndStopsThen) {
   EXPECT_NEAR(page_.agreed_distance, 1, 1e-6);
 }
 
+TEST_P(AgreementTest, WhoGivesUpWithoutAnEstimateIsNotTakenForNear) {
+  harness_.StartRun(2);
+  harness_.Step(AgreementWanted{CoreHarness::kAttach, Round{1}, kGiveUp, true});
+  harness_.Publish(1, 0);
+  for (const StartPull& pull : harness_.All<StartPull>()) {
+    harness_.Refuse(pull, wire::Verdict::kBusy);
+  }
+  harness_.Collect(1);
+  const MixedSegmentResult nothing;
+  harness_.Step(Mixed{CoreHarness::kAttach, Round{1}, {&nothing, 1}});
+  EXPECT_NE(Own().stops_after, kNoRound);
+  EXPECT_GT(Own().consensus_distance, 1e300);
+}
+
 TEST_P(AgreementTest, WhoTrainsAgainIsNotContent) {
   harness_.StartRun(2);
   const uint64_t last = BeContentFrom(1);

@@ -127,6 +127,11 @@ TEST(CommandLine, JoinsARun) {
   EXPECT_EQ(Parse({}).options.value().mesh.start_timeout_ms, 600000U);
   ExpectUsageError({"--method", "none", "--join"}, "--join belongs to --method mesh");
   EXPECT_TRUE(Parse({"--mode", "overlap", "--keep-up"}).options.value().mesh.keep_up);
+  EXPECT_EQ(Parse({"--consensus", "1e-6"}).options.value().mesh.consensus, 1e-6);
+  EXPECT_FALSE(Parse({}).options.value().mesh.consensus.has_value());
+  ExpectUsageError({"--consensus", "-1"}, "--consensus");
+  ExpectUsageError({"--consensus", "0", "--method", "none"},
+                   "--consensus belongs to --method mesh");
   ExpectUsageError({"--keep-up"}, "--keep-up belongs to --mode overlap or async");
   ExpectUsageError({"--start-timeout-ms", "0"}, "--start-timeout-ms");
 }

@@ -24,12 +24,12 @@ constexpr double kRatePerRound = 8 / (0.4 * kRounds);
 
 class Letter : public testing::Test {
  protected:
-  std::unique_ptr<Child> Start(int k, std::vector<std::string> more = {}) {
+  std::unique_ptr<Child> Start(int k, std::vector<std::string> more = {}, int rounds = kRounds) {
     std::vector<std::string> arguments = {LETTER_TRAINER,
                                           "--socket=" + mesh_.socket(k),
                                           "--replicas=2",
                                           "--replica=" + std::to_string(k),
-                                          "--rounds=" + std::to_string(kRounds),
+                                          "--rounds=" + std::to_string(rounds),
                                           "--report-every=1",
                                           "--round-deadline-ms=2000",
                                           "--pace-ms=10",
@@ -61,16 +61,20 @@ class Letter : public testing::Test {
     return 0;
   }
 
-  // Empties daemon `k`; what its trainer has written then.
-  google::protobuf::Struct Drain(int k, Child* trainer) {
-    mesh_.daemon(k).Signal(SIGTERM);
-    EXPECT_EQ(mesh_.daemon(k).Wait(kLimit), 0);
-    EXPECT_EQ(trainer->Wait(kLimit), 0);
+  // What trainer `k` has written.
+  google::protobuf::Struct Result(int k) const {
     std::ifstream file(ResultFile(k));
     const std::string text{std::istreambuf_iterator<char>(file), {}};
     google::protobuf::Struct result;
     EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(text, &result).ok()) << text;
     return result;
+  }
+  // Empties daemon `k`; what its trainer has written then.
+  google::protobuf::Struct Drain(int k, Child* trainer) {
+    mesh_.daemon(k).Signal(SIGTERM);
+    EXPECT_EQ(mesh_.daemon(k).Wait(kLimit), 0);
+    EXPECT_EQ(trainer->Wait(kLimit), 0);
+    return Result(k);
   }
   static double Number(const google::protobuf::Struct& result, const std::string& key) {
     return result.fields().at(key).number_value();
@@ -130,6 +134,19 @@ TEST_F(Letter, ADaemonThatIsBackIsJoinedAgain) {
   EXPECT_GT(Number(result, "rounds_alone"), 0);
   EXPECT_EQ(Number(result, "first_round"), 1);
   EXPECT_GT(before, killed_at);
+}
+
+TEST_F(Letter, ReplicasThatAgreeEndWithOneModel) {
+  const auto one = Start(0, {"--consensus=1e-9"}, /*rounds=*/30);
+  const auto other = Start(1, {"--consensus=1e-9"}, /*rounds=*/30);
+  EXPECT_EQ(one->Wait(kLimit), 0);
+  EXPECT_EQ(other->Wait(kLimit), 0);
+  for (int k : {0, 1}) {
+    EXPECT_TRUE(Bool(Result(k), "agreed")) << "replica " << k;
+    EXPECT_GT(Number(Result(k), "agreement_rounds"), 0);
+    EXPECT_LE(Number(Result(k), "consensus_distance"), 1e-9);
+  }
+  EXPECT_EQ(Number(Result(0), "accuracy"), Number(Result(1), "accuracy"));
 }
 
 TEST_F(Letter, WhereNothingIsToBeJoinedTheExitCodeSaysSo) {
