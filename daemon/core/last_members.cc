@@ -124,6 +124,7 @@ std::vector<LastMember> LastMembers::KnownNow(const Membership& membership) cons
             [](const auto& a, const auto& b) { return a.first < b.first; });
   if (ranked.size() > kLastMembersMax) ranked.resize(kLastMembersMax);
   std::vector<LastMember> members;
+  members.reserve(ranked.size());
   for (auto& [rank, member] : ranked) members.push_back(std::move(member));
   std::sort(members.begin(), members.end(), ByNodeId);
   return members;
