@@ -2,6 +2,7 @@
 #include "tests/sim/trainer.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 namespace weightmesh::sim {
@@ -168,7 +169,7 @@ void SimTrainer::ExpireAt(absl::Time due) {
   process_.PostToSelf(due - world_->queue.now(), [this, token] {
     if (wait_ == Wait::kNothing || token != wait_token_) return;
     WaitIsOver();
-    (this->*wait_expired_)();
+    std::invoke(wait_expired_, *this);
   });
 }
 
