@@ -84,8 +84,9 @@ bool Agreement::Mixed(Round round, std::optional<double> distance) {
 // The rounds that were announced count even where who announced them is gone since: others may have
 // heard of them, and not of that.
 std::optional<Agreement::End> Agreement::end() const {
+  if (!is_wanted()) return std::nullopt;  // as a rule
   const ReplicaInfo& own = info();
-  if (!is_wanted() || own.stops_after == kNoRound) return std::nullopt;
+  if (own.stops_after == kNoRound) return std::nullopt;
   End end;
   for (const auto& [replica, member] : run_->members()) {
     if (IsContent(member.info)) end.round = std::max(end.round, member.info.stops_after);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "daemon/core/run_config.h"
@@ -58,6 +59,20 @@ class AgreementSim : public testing::TestWithParam<Mode> {
       if (!simulator.trainer(k).IsDone()) simulator.trainer(k).Agree(kEpsilon, kTimeout);
     }
   }
+  // A mesh whose trainers have trained for a second.
+  static std::unique_ptr<Simulator> Trained(uint64_t seed) {
+    auto simulator = std::make_unique<Simulator>(Mesh(seed));
+    simulator->StartAll();
+    simulator->RunFor(absl::Seconds(1));
+    return simulator;
+  }
+  // All come to an end, `count` of them near each other.
+  static void ExpectAgreement(Simulator& simulator, uint32_t count) {
+    ASSERT_TRUE(simulator.RunToEnd());
+    EXPECT_EQ(simulator.Audit(), "");
+    EXPECT_EQ(Agreed(simulator), count);
+    EXPECT_LE(Distance(simulator), kEpsilon);
+  }
   static uint32_t Agreed(Simulator& simulator) {
     uint32_t count = 0;
     for (uint32_t k = 0; k < simulator.trainers(); ++k) count += simulator.trainer(k).has_agreed();
@@ -71,15 +86,11 @@ INSTANTIATE_TEST_SUITE_P(Modes, AgreementSim,
 TEST_P(AgreementSim, AllStopTogetherWhoeverEndsItsTrainingWhen) {
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
-    Simulator simulator(Mesh(seed));
+    const std::unique_ptr<Simulator> trained = Trained(seed);
+    Simulator& simulator = *trained;
     CounterRng rng(seed);
-    simulator.StartAll();
-    simulator.RunFor(absl::Seconds(1));
     AgreeAll(simulator, &rng);
-    ASSERT_TRUE(simulator.RunToEnd());
-    EXPECT_EQ(simulator.Audit(), "");
-    EXPECT_EQ(Agreed(simulator), kNodes);
-    EXPECT_LE(Distance(simulator), kEpsilon);
+    ExpectAgreement(simulator, kNodes);
     if (GetParam() != Mode::kLockstep) continue;
     for (uint32_t k = 1; k < kNodes; ++k) {
       EXPECT_EQ(simulator.trainer(k).newest_round(), simulator.trainer(0).newest_round());
@@ -91,10 +102,9 @@ TEST_P(AgreementSim, AllStopTogetherWhoeverEndsItsTrainingWhen) {
 TEST_P(AgreementSim, OthersMayDieJoinAndHangMeanwhile) {
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
-    Simulator simulator(Mesh(seed));
+    const std::unique_ptr<Simulator> trained = Trained(seed);
+    Simulator& simulator = *trained;
     CounterRng rng(seed);
-    simulator.StartAll();
-    simulator.RunFor(absl::Seconds(1));
     for (uint32_t k = 3; k < kNodes; ++k) simulator.trainer(k).Agree(kEpsilon, kTimeout);
     simulator.trainer(4).Kill();
     simulator.node(5).Kill();
@@ -113,10 +123,7 @@ TEST_P(AgreementSim, OthersMayDieJoinAndHangMeanwhile) {
     EXPECT_EQ(Agreed(simulator), 0u) << "who joined trains";
     simulator.RunFor(absl::Seconds(3));
     late.Agree(kEpsilon, kTimeout);
-    ASSERT_TRUE(simulator.RunToEnd());
-    EXPECT_EQ(simulator.Audit(), "");
-    EXPECT_EQ(Agreed(simulator), kNodes - 1);
-    EXPECT_LE(Distance(simulator), kEpsilon);
+    ExpectAgreement(simulator, kNodes - 1);
   }
 }
 
@@ -124,23 +131,18 @@ TEST_P(AgreementSim, OthersMayDieJoinAndHangMeanwhile) {
 TEST_P(AgreementSim, LostCallsDelayIt) {
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
-    Simulator simulator(Mesh(seed));
+    const std::unique_ptr<Simulator> trained = Trained(seed);
+    Simulator& simulator = *trained;
     CounterRng rng(seed);
-    simulator.StartAll();
-    simulator.RunFor(absl::Seconds(1));
     simulator.Lose(/*frames=*/0, /*calls=*/0.3);
     AgreeAll(simulator, &rng);
-    ASSERT_TRUE(simulator.RunToEnd());
-    EXPECT_EQ(simulator.Audit(), "");
-    EXPECT_EQ(Agreed(simulator), kNodes);
-    EXPECT_LE(Distance(simulator), kEpsilon);
+    ExpectAgreement(simulator, kNodes);
   }
 }
 
 TEST_P(AgreementSim, HalvesOfAMeshAgreeEachForItself) {
-  Simulator simulator(Mesh(7));
-  simulator.StartAll();
-  simulator.RunFor(absl::Seconds(1));
+  const std::unique_ptr<Simulator> trained = Trained(7);
+  Simulator& simulator = *trained;
   simulator.Part([](uint32_t a, uint32_t b) { return (a < 3) != (b < 3); });
   simulator.RunFor(absl::Seconds(20));  // they have buried each other
   for (uint32_t k = 0; k < kNodes; ++k) simulator.trainer(k).Agree(kEpsilon, kTimeout);
@@ -151,9 +153,8 @@ TEST_P(AgreementSim, HalvesOfAMeshAgreeEachForItself) {
 }
 
 TEST_P(AgreementSim, WhoWaitsForOneThatTrainsOnGivesUpInTime) {
-  Simulator simulator(Mesh(9));
-  simulator.StartAll();
-  simulator.RunFor(absl::Seconds(1));
+  const std::unique_ptr<Simulator> trained = Trained(9);
+  Simulator& simulator = *trained;
   for (uint32_t k = 1; k < kNodes; ++k) simulator.trainer(k).Agree(kEpsilon, absl::Seconds(5));
   simulator.RunFor(absl::Seconds(9));
   for (uint32_t k = 1; k < kNodes; ++k) {
