@@ -96,6 +96,9 @@ TEST_P(AgreementTest, WhoIsNearEnoughSaysAheadWhereItMayStop) {
   harness_.now += absl::Seconds(1);
   for (uint64_t round = 1; round <= 5; ++round) Agree(round, kNear * 2);
   EXPECT_EQ(Own().stops_after, kNoRound) << "not near yet";
+  harness_.Advance(absl::Milliseconds(300));
+  harness_.Advance(absl::Milliseconds(5));
+  ASSERT_TRUE(harness_.All<Sync>().empty());
   Agree(6, kNear);
   EXPECT_EQ(Own().content_at, Round{6});
   EXPECT_EQ(Own().stops_after, Round{6 + kAhead});
@@ -106,6 +109,29 @@ TEST_P(AgreementTest, WhoIsNearEnoughSaysAheadWhereItMayStop) {
   EXPECT_EQ(Own().stops_after, Round{6 + kAhead}) << "it keeps its word";
   EXPECT_EQ(Own().content_at, Round{7}) << "and says that it holds";
   EXPECT_DOUBLE_EQ(Own().consensus_distance, kNear) << "as it was when it gave it";
+}
+
+TEST(PartlyMixedAgreementTest, WhatIsLessThanHalfOfTheModelShowsNoNearness) {
+  CoreHarness harness({}, /*segments=*/3);
+  harness.founding.parameters = 300;
+  harness.StartRun(2);
+  for (uint64_t round = 1; round <= 8; ++round) {
+    const size_t arrive = round <= 6 ? 1 : 2;
+    harness.Step(AgreementWanted{CoreHarness::kAttach, Round{round}, kNear, round == 1});
+    harness.Publish(round, static_cast<uint32_t>(round % 3));
+    std::vector<StartPull> pulls = harness.All<StartPull>();
+    std::vector<MixedSegmentResult> results(3);
+    for (size_t k = 0; k < pulls.size(); ++k) {
+      const bool arrives = k < arrive;
+      arrives ? harness.Land(pulls[k]) : harness.Refuse(pulls[k], wire::Verdict::kBusy);
+      if (arrives) results[Value(pulls[k].request.segment)].outcome = Outcome::kArrived;
+    }
+    harness.Collect(round);
+    harness.Step(Mixed{CoreHarness::kAttach, Round{round}, results});
+    harness.now += kPace;
+    const Round stops = harness.core().MakeSync().runs[0].replicas[0].stops_after;
+    EXPECT_EQ(stops != kNoRound, round >= 7) << "round " << round;
+  }
 }
 
 // Rounds in which others train take longer than those to come.
@@ -191,7 +217,9 @@ TEST_P(AgreementTest, WhoGivesUpSaysSoAndStopsThen) {
   Agree(5, 1, kGiveUp);
   const uint64_t own = Value(Own().stops_after);
   EXPECT_EQ(own, 5 + kAhead);
-  EXPECT_EQ(Told(6).agreed_at, kNoRound);
+  Agree(6, 1, kGiveUp);
+  for (const UpdatePage& page : harness_.All<UpdatePage>()) page_ = page;
+  EXPECT_EQ(page_.agreed_at, kNoRound) << "not before";
   for (uint64_t round = 7; round <= own; ++round) Agree(round, 1, kGiveUp);
   Agree(own + 1, 1, kGiveUp);
   for (const UpdatePage& page : harness_.All<UpdatePage>()) page_ = page;

@@ -180,6 +180,15 @@ TEST_F(JoiningTest, ADonorThatLetsItWaitIsAskedAgain) {
       harness_.Step(PullEnded{pull.request.request_id, PullEnd::kNoData});
     }
   }
+  // Nor is it behind for the rounds of who takes part then.
+  harness_.Step(CaughtUp{kJoiner});
+  const Round first = InfoOf(kName).active_from;
+  harness_.Step(Published{kJoiner, first, SlotId{0}});
+  const std::vector<StartPull> pulls = harness_.All<StartPull>();
+  for (const StartPull& pull : pulls) {
+    harness_.Step(PullAnswered{CoreHarness::AnswerTo(pull, Verdict::kWaiting, 5)});
+    EXPECT_TRUE(harness_.All<CancelPull>().empty()) << "it is waited for";
+  }
 }
 
 TEST_F(JoiningTest, ItsPassesGoToAllOthers) {
@@ -381,6 +390,18 @@ TEST_F(DonorTest, AllThatCatchUpShareOneSlotAndWhatOnePeerMayHave) {
   harness_.Step(SendEnded{third, true});
   EXPECT_EQ(harness_.Only<StartSend>().answer.request_id, RequestId{4});
   EXPECT_EQ(harness_.Only<StartSend>().answer.round, Round{2});
+}
+
+TEST_F(DonorTest, WhatEndsMakesRoomForTheNextOfTheSameReader) {
+  harness_.Publish(1, 0);
+  SendId first{};
+  for (uint32_t segment = 0; segment < 3; ++segment) {
+    harness_.Step(PullRequested{Newest(1 + segment, segment)});
+    if (segment == 0) first = harness_.Only<StartSend>().send_id;
+  }
+  EXPECT_TRUE(harness_.All<StartSend>().empty()) << "the third waits";
+  harness_.Step(SendEnded{first, true});
+  EXPECT_EQ(harness_.Only<StartSend>().answer.request_id, RequestId{3});
 }
 
 TEST_F(DonorTest, WhoIsCancelledMakesRoomForTheNext) {
