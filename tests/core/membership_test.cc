@@ -57,6 +57,20 @@ TEST_F(MembershipTest, SeedsAreAskedForEver) {
   }
 }
 
+// Or a timer would fire at once, again and again, until the sync has ended.
+TEST_F(MembershipTest, NewsDuringASyncWaitForItsEnd) {
+  membership_.Learn(now_, From(1));
+  now_ += kInterval;
+  const Addresses asked = Tick();
+  ASSERT_TRUE(std::count(asked.begin(), asked.end(), "node1:7070") == 1);
+  now_ += absl::Milliseconds(100);
+  membership_.SyncSoon(now_);
+  EXPECT_GT(membership_.next_deadline(), now_);
+  membership_.SyncAnswered(now_, "node1:7070", Info(1));
+  membership_.SyncSoon(now_);
+  EXPECT_LE(membership_.next_deadline(), now_);
+}
+
 TEST_F(MembershipTest, ASeedThatIsOneselfIsSeldomAskedAgain) {
   Tick();
   membership_.SyncAnswered(now_, "node9:7070", Info(0));
