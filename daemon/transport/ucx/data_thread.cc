@@ -8,8 +8,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "daemon/core/check.h"
-#include "daemon/transport/ucx/epoll_guard.h"
 #include "daemon/transport/ucx/network_device.h"
+#include "daemon/transport/ucx/tcp_guard.h"
 
 namespace weightmesh {
 namespace {
@@ -63,7 +63,7 @@ void UcxDataThread::Post(Command command) {
 }
 
 void UcxDataThread::Run() {
-  ReportOneDirectionAtATime();
+  GuardTcp(worker_->tcp_receive_segment());
   while (!stopping_) {
     sink_->OnBatchBegan();
     bool moved = HandleCommands();

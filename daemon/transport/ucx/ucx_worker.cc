@@ -3,6 +3,7 @@
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <ucs/sys/string.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -47,6 +48,8 @@ std::vector<Setting> Defaults(const std::string& network_devices, unsigned major
   if (std::pair(major, minor) >= std::pair(1u, 20u)) {
     defaults.push_back({"TCP_TX_SEG_SIZE", "512k"});
     defaults.push_back({"TCP_RX_SEG_SIZE", "512k"});
+  } else {
+    defaults.push_back({"TCP_RX_SEG_SIZE", "64k"});  // UCX's own; tcp_guard.h must know it
   }
   return defaults;
 }
@@ -161,6 +164,8 @@ absl::Status UcxWorker::OpenContext(const std::string& network_devices) {
     }
     settings_[variable] = absl::StrCat(setting.value, " (weightmesh)");
   }
+  status = ucs_str_to_memunits(setting("UCX_TCP_RX_SEG_SIZE").c_str(), &tcp_receive_segment_);
+  if (status != UCS_OK) return UcxError("UCX_TCP_RX_SEG_SIZE is no size; unset it", status);
 
   ucp_params_t params{};
   params.field_mask = UCP_PARAM_FIELD_FEATURES;

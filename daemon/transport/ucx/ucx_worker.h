@@ -39,6 +39,8 @@ class UcxWorker {
   // The value of a setting without its origin; empty when neither we nor the environment made it.
   std::string setting(const std::string& name) const;
   const std::string& version() const { return version_; }
+  // UCX_TCP_RX_SEG_SIZE, in bytes.
+  size_t tcp_receive_segment() const { return tcp_receive_segment_; }
   bool supports_cuda() const { return supports_cuda_; }
 
   // True when something moved.
@@ -68,6 +70,7 @@ class UcxWorker {
   ucp_context_h context_ = nullptr;
   ucp_worker_h worker_ = nullptr;
   bool supports_cuda_ = false;
+  size_t tcp_receive_segment_ = 0;
   int epoll_fd_ = -1;
   int wake_fd_ = -1;
 };
