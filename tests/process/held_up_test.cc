@@ -77,7 +77,9 @@ TEST(HeldUp, APublisherWithoutASlotSkipsAndCountsIt) {
 // transfer in the middle. The others go on, cut the link after two deadlines, and when the daemon
 // goes on its late bytes are nowhere: every mark that anybody mixed is whole.
 TEST(HeldUp, AReaderThatStopsInTheMiddleDelaysNobodyForLong) {
-  Mesh mesh(kReplicas, {.config = "membership { sync_interval_ms: 200 }", .config_of = {}});
+  // The link is to be cut for its transfer, not because the daemon is held for dead.
+  const char* config = "membership { sync_interval_ms: 200 detection_target_ms: 60000 }";
+  Mesh mesh(kReplicas, {.config = config, .config_of = {}});
   GossipOptions options = MarkedRun();
   options.segments = 3;
   options.parameters = 6'000'000;
