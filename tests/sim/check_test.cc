@@ -248,12 +248,18 @@ TEST_F(Checks, EachIsReadOnce) {
   const Ledger twice = Rounds([](MixedRow* row, double*) { row->source = 2; });
   EXPECT_NE(CheckOneReader(twice, rows, Round{1}, Round{5}), "");
   EXPECT_EQ(CheckOneReader(twice, rows, Round{4}, Round{5}), "") << "before it did not matter";
-  EXPECT_EQ(CheckAllRead(twice, rows, Round{1}, Round{5}), "");
-  for (Outcome outcome : {Outcome::kLate, Outcome::kDead}) {
+  EXPECT_EQ(CheckAroundTheDead(twice, rows, Round{1}, Round{5}), "");
+  for (Outcome outcome : {Outcome::kLate, Outcome::kDead, Outcome::kGone}) {
     const Ledger failed = Rounds([&](MixedRow* row, double*) { row->outcome = outcome; });
     EXPECT_NE(CheckOneReader(failed, rows, Round{1}, Round{5}), "");
-    EXPECT_EQ(CheckAllRead(failed, rows, Round{1}, Round{5}) == "", outcome == Outcome::kDead);
+    EXPECT_EQ(CheckAroundTheDead(failed, rows, Round{1}, Round{5}) == "",
+              outcome != Outcome::kLate);
   }
+  const uint32_t many[] = {0, 1, 2, 3};  // the last of whom mixes nothing
+  EXPECT_NE(CheckOneReader(Rounds(nullptr), many, Round{1}, Round{5}), "");
+  EXPECT_EQ(CheckAroundTheDead(Rounds(nullptr), many, Round{1}, Round{5}), "");
+  const uint32_t most[] = {0, 1, 2, 3, 4, 5, 6};
+  EXPECT_NE(CheckAroundTheDead(Rounds(nullptr), most, Round{1}, Round{5}), "");
 }
 
 TEST_F(Checks, TheHullIsExact) {

@@ -1,17 +1,32 @@
 // Sums up how replicas come together.
 #include "tests/sim/check/contraction.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 
 namespace weightmesh::sim {
 namespace {
 
-// Below it rounding decides, also of fp32.
+// Below it rounding decides.
 constexpr double kSpreadMin = 1e-8;
-constexpr double kRounding = 1e-6;
+// Of a value that is mixed in fp32, relative to it.
+constexpr double kRounding = std::numeric_limits<float>::epsilon();
 constexpr double kChanceOfFalseAlarm = 1e-9;
+
+// How much a round may increase `spread`, as a factor, by rounding alone: it moves each value by δ
+// at most, and (d + δ)² ≤ d² + 2dδ + δ².
+double RatioMax(const Ledger& ledger, const Ledger::RoundRecord& record,
+                absl::Span<const uint32_t> rows, uint32_t segment, double spread) {
+  double largest = 0;
+  for (uint32_t row : rows) {
+    largest = std::max(largest, std::abs(record.values[row * ledger.segments() + segment]));
+  }
+  const double moved = kRounding * largest / std::sqrt(spread);
+  return 1 + 2 * moved + moved * moved;
+}
 
 }  // namespace
 
@@ -39,7 +54,7 @@ std::string Contraction::Add(const Ledger& ledger, absl::Span<const uint32_t> ro
       const double spread = SpreadOf(ledger, before, rows, segment);
       if (spread < kSpreadMin) continue;
       const double ratio = SpreadOf(ledger, after, rows, segment) / spread;
-      if (!(ratio <= 1 + kRounding)) {
+      if (!(ratio <= RatioMax(ledger, before, rows, segment, spread))) {
         return absl::StrCat("the replicas drift apart: by ", ratio, " in round ",
                             Value(Next(round)), ", segment ", segment);
       }

@@ -15,9 +15,11 @@ namespace weightmesh::sim {
 std::string CheckOneReader(const Ledger& ledger, absl::Span<const uint32_t> rows, Round first,
                            Round last);
 
-// The same of any other schedule: there a redirect around the dead may lead to somebody who is read
-// already, or back to the reader, whose pull ends as DEAD.
-std::string CheckAllRead(const Ledger& ledger, absl::Span<const uint32_t> rows, Round first,
-                         Round last);
+// The same of any other schedule, of rounds of which the dead are still part. A redirect around
+// them may lead back to the reader, whose pull ends as DEAD; or to somebody who is read already and
+// keeps no slot for a second reader, whose pull ends as GONE if it comes late. That one then goes
+// on where the others are: of a round, up to half of `rows` may be missing.
+std::string CheckAroundTheDead(const Ledger& ledger, absl::Span<const uint32_t> rows, Round first,
+                               Round last);
 
 }  // namespace weightmesh::sim

@@ -12,9 +12,11 @@
 namespace weightmesh::sim {
 namespace {
 
-// What `node` believes, against the replicas that train.
+using Places = std::map<ReplicaId, NodeId>;
+
+// What `node` believes, against the replicas that train and where they do.
 std::string CheckBeliefs(Simulator& simulator, SimNode& node, absl::string_view run_id,
-                         const std::set<ReplicaId>& training) {
+                         const Places& training) {
   const absl::Time now = absl::UnixEpoch() + simulator.elapsed();
   const TopologySnapshot topology = node.core().Topology(now, run_id);
   std::set<NodeId> reachable;
@@ -28,16 +30,25 @@ std::string CheckBeliefs(Simulator& simulator, SimNode& node, absl::string_view 
                         other.process().is_up() ? " is up, and silent" : " is down, and answers",
                         " to node ", node.index());
   }
-  std::set<ReplicaId> live;
+  Places live;
   for (const ReplicaSnapshot& replica : topology.replicas) {
-    if (TakesPart(replica.info.state) && replica.reachable) live.insert(replica.info.replica_id);
+    if (TakesPart(replica.info.state) && replica.reachable) {
+      live[replica.info.replica_id] = replica.node;
+    }
   }
   for (uint32_t k = 0; k < simulator.trainers(); ++k) {
     const ReplicaId replica = simulator.trainer(k).replica();
-    if (training.count(replica) == live.count(replica)) continue;
-    return absl::StrCat(
-        "trainer ", k, live.count(replica) > 0 ? " has ended, and is live" : " trains, and is gone",
-        " to node ", node.index());
+    const auto trains = training.find(replica);
+    const auto lives = live.find(replica);
+    const bool is_live = lives != live.end();
+    if ((trains != training.end()) != is_live) {
+      return absl::StrCat("trainer ", k,
+                          is_live ? " has ended, and is live" : " trains, and is gone", " to node ",
+                          node.index());
+    }
+    if (is_live && trains->second != lives->second) {
+      return absl::StrCat("trainer ", k, " trains elsewhere than node ", node.index(), " believes");
+    }
   }
   return "";
 }
@@ -67,13 +78,13 @@ std::string Describe(const View& view) {
 }  // namespace
 
 std::string CheckViews(Simulator& simulator, absl::string_view run_id) {
-  std::set<ReplicaId> training;
+  Places training;
   View expected;
   Round round{};
   for (uint32_t k = 0; k < simulator.trainers(); ++k) {
     const SimTrainer& trainer = simulator.trainer(k);
     if (trainer.state() != TrainerState::kTraining) continue;
-    training.insert(trainer.replica());
+    training[trainer.replica()] = trainer.node().id();
     expected[trainer.replica()] = trainer.name();
     round = std::max(round, Next(trainer.newest_round()));
   }
