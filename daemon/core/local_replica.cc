@@ -62,6 +62,7 @@ void LocalReplica::TakePart() {
   Member* member = run_->Find(replica_);
   member->info.active_from = std::max(run_->AnnouncedRound(), Next(caught_up_));
   const size_t segments = statistics_.segments.size();
+  sink_->Skip(caught_up_);            // ends a pass that is still open
   statistics_ = ReplicaStatistics{};  // what was pulled before it took part is no round's
   statistics_.segments.resize(segments);
   statistics_.sources.resize(run_->roster_size());

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 #include <vector>
 
@@ -243,6 +244,17 @@ TEST_F(JoiningTest, ItTakesPartFromARoundThatAllCanHearOf) {
   EXPECT_TRUE(harness_.All<StartPull>().empty());
   harness_.Step(Published{kJoiner, info.active_from, SlotId{0}});
   EXPECT_EQ(harness_.All<StartPull>().size(), 3u);
+}
+
+// Its trainer has stood still for longer than a pass takes, and goes by an earlier one.
+TEST_F(JoiningTest, APassThatIsOpenWhenItTakesPartIsNoRounds) {
+  Join();
+  CatchUp(1, 40);
+  harness_.Step(CollectRequested{kJoiner, Round{2}});
+  harness_.Step(CaughtUp{kJoiner});
+  harness_.Step(Published{kJoiner, InfoOf(kName).active_from, SlotId{0}});
+  const ReplicaStatistics counted = harness_.core().Stats("")[1].statistics;
+  EXPECT_EQ(std::accumulate(counted.pulls.begin(), counted.pulls.end(), uint64_t{0}), 0u);
 }
 
 TEST_F(JoiningTest, OneThatDiesBeforeItsFirstRoundNeverTakesPart) {
