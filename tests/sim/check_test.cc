@@ -105,10 +105,11 @@ TEST_F(Checks, AnOutcomeIsCountedAsTheTrainerSawIt) {
 TEST_F(Checks, WhatIsOpenHasALimit) {
   Limits check({1, 2}, &ledger_);
   const NodeId node{3, 4};
-  Step(&check, TimerFired{}, {Probe{node, "a", absl::Seconds(1)}, PullOf(1), PullOf(2)});
+  const Probe probe{node, "a", absl::Seconds(1)};
+  Step(&check, TimerFired{}, {probe, Probe{node, "b", absl::Seconds(1)}, PullOf(1), PullOf(2)});
   EXPECT_EQ(Found(), "");
-  Step(&check, TimerFired{}, {Probe{node, "a", absl::Seconds(1)}});
-  EXPECT_NE(Found(), "") << "two probes of one node";
+  Step(&check, TimerFired{}, {probe});
+  EXPECT_NE(Found(), "") << "three probes of one node";
   Step(&check, TimerFired{}, {PullOf(3)});
   EXPECT_NE(Found(), "") << "three pulls into two buffers";
   for (uint64_t send = 0; send < 64; ++send) Step(&check, TimerFired{}, {SendOf(send, 0)});

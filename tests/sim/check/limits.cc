@@ -18,6 +18,8 @@ constexpr uint64_t kSmallSendsMax = 64;
 constexpr uint64_t kInboxBuffers = 2;  // of each segment
 // With a peer at its address, and with the seed of that address.
 constexpr uint64_t kSyncsPerAddress = 2;
+// One where it is, and one where it was when this node's last process knew it.
+constexpr uint64_t kProbesPerNode = 2;
 
 uint64_t NumberOf(NodeId node) { return Hash64({node.high, node.low}); }
 
@@ -74,7 +76,7 @@ void Limits::Asked(uint32_t node, const Action& action) {
     if constexpr (std::is_same_v<A, Sync>) {
       Open({node, Kind::kSync, 0, Hash64(a.address)}, kSyncsPerAddress);
     } else if constexpr (std::is_same_v<A, Probe>) {
-      Open({node, Kind::kProbe, 0, NumberOf(a.node)}, 1);
+      Open({node, Kind::kProbe, 0, NumberOf(a.node)}, kProbesPerNode);
     } else if constexpr (std::is_same_v<A, Connect>) {
       Open({node, Kind::kConnect, 0, NumberOf(a.node)}, 1);
     } else if constexpr (std::is_same_v<A, Gossip>) {
