@@ -58,7 +58,7 @@ allow "cuda" cuda -- "$standard" '<[a-z_]+\.h>' '<sys/[a-z_]+\.h>' '"absl/[a-z_/
 
 # Only ucx/ knows UCX; the rest is built without it.
 allow "daemon/transport" daemon/transport -- "$standard" '<[a-z_]+\.h>' \
-  '<(arpa|netinet|sys)/[a-z_]+\.h>' '<ucp/api/ucp\.h>' '"absl/[a-z_/]+\.h"' \
+  '<(arpa|netinet|sys)/[a-z_]+\.h>' '<ucp/api/ucp\.h>' '<ucs/sys/string\.h>' '"absl/[a-z_/]+\.h"' \
   '"daemon/(core|transport|transport/ucx)/[a-z_]+\.h"' "$contract"
 for file in daemon/transport/*.h daemon/transport/*.cc; do
   forbid "$file" "$file" '(<uc[pst]/|"daemon/transport/ucx/)' "UCX stays inside daemon/transport/ucx"
