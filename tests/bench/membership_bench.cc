@@ -221,6 +221,7 @@ int Main(int argc, char** argv) {
     if (options.Wants("detect-1024")) DetectSimulated(1024, 3, 6, 9, &report);
     if (options.Wants("membership-traffic-64")) MeasureTraffic(64, 10, &report);
     if (options.Wants("membership-traffic-1024")) MeasureTraffic(1024, 20, &report);
+    if (options.Wants("membership-traffic-4096")) MeasureTraffic(4096, 20, &report);
     if (options.Wants("join-wave")) MeasureWave(900, 100, &report);
   }
   if (options.Wants("death-round")) MeasureDeath(options, &report);

@@ -24,7 +24,8 @@ SwimWorld::SwimWorld(SwimWorldOptions options) : options_(options), rng_(options
   for (size_t k = 0; k < nodes_.size(); ++k) {
     if (options_.acquainted) {
       ++nodes_[k].starts;
-      nodes_[k].swim = std::make_unique<swim::Swim>(options_.swim, InfoOf(k), now());
+      const absl::Time begins_at = now() + options_.swim.probe_interval * rng_.Unit();
+      nodes_[k].swim = std::make_unique<swim::Swim>(options_.swim, InfoOf(k), begins_at);
     } else {
       Start(k);
     }
@@ -38,27 +39,22 @@ NodeInfo SwimWorld::InfoOf(size_t node) const {
                   absl::StrCat("10.0.", node / 250, ".", node % 250, ":7070"), "0.1.0"};
 }
 
-// Each has all others told by one message, at a random time of its probe interval.
+// Each is told of all others before anything else, so that nobody has news for anybody.
 void SwimWorld::Acquaint() {
-  std::vector<swim::MemberUpdate> all;
+  swim::Message message;
+  message.incarnation = 1;
+  message.whole = true;
   for (size_t k = 0; k < nodes_.size(); ++k) {
     swim::MemberUpdate update;
     update.node = InfoOf(k);
     update.incarnation = 1;
     update.record_version = 1;
-    all.push_back(update);
+    message.updates.push_back(update);
   }
   for (size_t k = 0; k < nodes_.size(); ++k) {
-    const size_t other = (k + 1) % nodes_.size();
-    swim::Message message;
-    message.from = InfoOf(other);
-    message.incarnation = 1;
-    message.whole = true;
-    message.updates = all;
-    queue_.After(options_.swim.probe_interval * rng_.Unit(), [this, k, message] {
-      Step(k, [&](swim::Swim* swim, swim::SwimActions* actions) {
-        swim->Answer(now(), message, actions);
-      });
+    message.from = InfoOf((k + 1) % nodes_.size());
+    Step(k, [&](swim::Swim* swim, swim::SwimActions* actions) {
+      swim->Answer(now(), message, actions);
     });
   }
 }
