@@ -2,6 +2,7 @@
 // what happens and checks that every pull and send ends exactly once.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -11,6 +12,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -39,9 +41,14 @@ class RecordingSink : public TransportSink {
   void OnSendEnded(SendId send_id, bool sent) override;
   void OnLinkDown(NodeId peer, absl::string_view reason) override;
   void OnFrameRefused(NodeId peer, FrameRefusal reason) override;
+  void OnBatchBegan() override { std::this_thread::sleep_for(pause_.load()); }
 
   // Waits until `condition`, which is evaluated under the sink's lock; false after kPatience.
   bool WaitFor(const std::function<bool(const RecordingSink&)>& condition);
+
+  // The transport's thread pauses for so long before each batch of what it does, as on a busy
+  // machine.
+  void PauseBatches(std::chrono::milliseconds pause) { pause_ = pause; }
 
   // Only within WaitFor's condition, or once the transport has stopped.
   std::vector<PullRequest> requests;
@@ -52,6 +59,7 @@ class RecordingSink : public TransportSink {
   std::vector<std::pair<NodeId, FrameRefusal>> refusals;
 
  private:
+  std::atomic<std::chrono::milliseconds> pause_{std::chrono::milliseconds(0)};
   Mutex mutex_;
   std::condition_variable changed_;
 };

@@ -53,6 +53,36 @@ void PullOnce(TransportNode& reader, TransportNode& source, size_t nth) {
   EXPECT_TRUE(HoldsPattern(landing, nth));
 }
 
+// UCX 1.13 aborts when an endpoint is closed on which it has not sent its own reply yet.
+TEST(UcxTransportTest, LinksAreCutWhileTheyAreBeingConnected) {
+  UcxNode busy(1), hasty(2);
+  busy.node->sink().PauseBatches(std::chrono::milliseconds(30));
+  const auto landing = hasty.node->Allocate(1000);
+  const auto landing_of_busy = busy.node->Allocate(1000);
+  for (int k = 0; k < 60; ++k) {
+    Link(*busy.node, *hasty.node);
+    const RequestId asked = busy.node->Pull(*hasty.node, landing_of_busy);
+    std::this_thread::sleep_for(std::chrono::milliseconds(2 * k));
+    const RequestId pull = hasty.node->Pull(*busy.node, landing);
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    hasty.node->transport().Disconnect(busy.node->id(), true);
+    EXPECT_EQ(hasty.node->WaitForEnd(pull), PullEnd::kFailed);
+    busy.node->transport().Disconnect(hasty.node->id(), true);
+    EXPECT_EQ(busy.node->WaitForEnd(asked), PullEnd::kFailed);
+  }
+  busy.node->sink().PauseBatches(std::chrono::milliseconds(0));
+  Link(*busy.node, *hasty.node);
+  const RequestId pull = hasty.node->Pull(*busy.node, landing);
+  PullRequest request;
+  EXPECT_TRUE(busy.node->sink().WaitFor([&](const RecordingSink& sink) {
+    if (!sink.requests.empty()) request = sink.requests.back();
+    return request.request_id == pull;
+  }));
+  busy.node->Send(request, busy.node->AllocatePattern(1000, 7));
+  EXPECT_EQ(hasty.node->WaitForEnd(pull), PullEnd::kLanded);
+  EXPECT_TRUE(HoldsPattern(landing, 7));
+}
+
 TEST(UcxTransportTest, NamesTheCureForWrongDevices) {
   const auto device = NewUcxTransport({.network_devices = "nosuch0", .control_ip = ""});
   EXPECT_EQ(device.status().code(), absl::StatusCode::kNotFound);

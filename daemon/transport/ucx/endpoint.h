@@ -34,6 +34,8 @@ struct UcxEndpoint {
   // A connection of the peer that this endpoint turned out not to be the other end of.
   ucp_ep_h not_paired_with = nullptr;
 
+  // The peer has answered what was sent over it.
+  bool answered = false;
   // The peer said that it closes its side because it is idle.
   bool peer_closes = false;
   // Set by UCX's error handler, on whatever thread that runs; the data thread then closes.
@@ -79,8 +81,10 @@ class UcxEndpoints {
 
   void CloseAllNow();
   // Uses it no more, and closes it once it fails: for one whose other end seems to be closed
-  // already. Closing it actively would disturb the TCP connection of its successor, and is done
-  // only when endpoints_max are leaving already.
+  // already, where closing it actively would disturb the TCP connection of its successor; and for
+  // one that may still be on its way to be connected, which UCX 1.13 cannot close (it aborts where
+  // its own reply to the peer is not sent yet). Closes it actively when endpoints_max are leaving
+  // already.
   void Abandon(UcxEndpoint* endpoint);
 
   // Calls `failed` for each endpoint that UCX has marked as failed and that is not leaving, which

@@ -213,6 +213,7 @@ ucs_status_t UcxDataThread::Take(NodeId peer, const wire::PullAnswerFrame& frame
     return Decline(received);
   }
   PullSlot* pull = found->second;
+  pull->endpoint->answered = true;
   const bool with_data = answer.verdict == Verdict::kData;
   if (!Fits(answer, pull->request) || (with_data && received.data_bytes != pull->landing.size())) {
     if (with_data) EndPull(pull, PullEnd::kFailed);

@@ -106,7 +106,13 @@ void UcxDataThread::CutOff(Link* link) {
   UcxEndpoint* endpoint = std::exchange(link->endpoint, nullptr);
   endpoint->report_down = false;
   EndAskedPulls(endpoint);
-  endpoints_.CloseNow(endpoint);
+  const auto newest = newest_connections_.find(endpoint->node);
+  const bool asked_over = newest != newest_connections_.end() && newest->second == endpoint->handle;
+  if (endpoint->answered || asked_over || endpoint->open_transfers > 0) {
+    endpoints_.CloseNow(endpoint);
+  } else {
+    endpoints_.Abandon(endpoint);
+  }
 }
 
 void UcxDataThread::ForgetDrained() {
