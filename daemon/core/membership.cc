@@ -2,7 +2,6 @@
 #include "daemon/core/membership.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "daemon/core/hash.h"
@@ -16,9 +15,6 @@ constexpr absl::Duration kSyncTimeoutMin = absl::Seconds(2);
 // Syncs open at once with nodes that do not answer. Each carries all that this node knows: made-up
 // nodes, told by a liar, must not take the time of real ones.
 constexpr size_t kUnheardSyncsMax = 128;
-// The same for seeds, of which a name may give thousands. They take turns.
-constexpr size_t kSeedSyncsMax = 64;
-constexpr absl::Duration kSeedAskedAgain = absl::Minutes(1);
 // Least time between two signs of life of one node that the failure detector hears of.
 constexpr absl::Duration kVouchInterval = absl::Milliseconds(100);
 constexpr absl::Duration kConnectRetry = absl::Milliseconds(500);
@@ -83,7 +79,8 @@ std::optional<Membership::Settled> Membership::Settle(absl::Time now, NodeId nod
     peer.refused = claimant.info;
     return Settled{claimant.info, /*replaced=*/false};
   }
-  const NodeInfo gone = std::exchange(peer.info, claimant.info);
+  const NodeInfo gone = peer.info;
+  SetInfo(&peer, claimant.info);
   if (former_lives) peer.refused = gone;
   peer.started_at = claimant.started_at;
   peer.sequence = 0;
@@ -132,15 +129,48 @@ void Membership::LearnNode(absl::Time now, const NodeInfo& info, bool first_hand
     const bool full = peers_.size() + 1 >= options_.nodes_max;
     if (full && !(first_hand && GiveWay())) return;
     found = peers_.emplace(info.node_id, Peer{}).first;
+    by_address_.emplace(Hash64(info.control_address), info.node_id);
     found->second.info = info;
     found->second.next_sync = now;
     next_deadline_ = std::min(next_deadline_, now);
   }
   if (!first_hand) return;
   // What is asked at a former address can no longer be matched to the node.
-  if (found->second.info.control_address != info.control_address) found->second.sync_open = false;
+  if (found->second.info.control_address != info.control_address) {
+    found->second.sync_open = false;
+    WakeFor(now, found->second);
+  }
   if (found->second.info.session != info.session) found->second.sequence = 0;
-  found->second.info = info;
+  SetInfo(&found->second, info);
+}
+
+void Membership::SetInfo(Peer* peer, const NodeInfo& info) {
+  if (peer->info.control_address != info.control_address) {
+    ForgetAddress(peer->info);
+    by_address_.emplace(Hash64(info.control_address), info.node_id);
+  }
+  peer->info = info;
+}
+
+void Membership::ForgetAddress(const NodeInfo& info) {
+  const auto [begin, end] = by_address_.equal_range(Hash64(info.control_address));
+  by_address_.erase(std::find_if(
+      begin, end, [&info](const auto& entry) { return entry.second == info.node_id; }));
+}
+
+void Membership::Erase(Peers::iterator peer) {
+  ForgetAddress(peer->second.info);
+  peers_.erase(peer);
+}
+
+std::vector<Peer*> Membership::At(absl::string_view address) {
+  std::vector<Peer*> there;
+  const auto [begin, end] = by_address_.equal_range(Hash64(address));
+  for (auto entry = begin; entry != end; ++entry) {
+    Peer& peer = peers_.at(entry->second);
+    if (peer.info.control_address == address) there.push_back(&peer);
+  }
+  return there;
 }
 
 // One that speaks for itself takes the place of one that nobody but others has told of.
@@ -150,7 +180,7 @@ bool Membership::GiveWay() {
   });
   if (made_up == peers_.end()) return false;
   given_way_.push_back(made_up->second.info);
-  peers_.erase(made_up);
+  Erase(made_up);
   return true;
 }
 
@@ -211,7 +241,10 @@ std::vector<NodeInfo> Membership::ForgetSilent(absl::Time now,
       forgotten.push_back(silent[k]->info);
     }
   }
-  for (const NodeInfo& node : forgotten) peers_.erase(node.node_id);
+  for (const NodeInfo& node : forgotten) {
+    const auto found = peers_.find(node.node_id);
+    if (found != peers_.end()) Erase(found);
+  }
   return forgotten;
 }
 
@@ -224,13 +257,13 @@ std::vector<NodeId> Membership::SyncAnswered(absl::Time now, absl::string_view a
     seed.node = from.node_id;
     seed.answered_at = now;
     seed.next_try = now + options_.sync_interval;
+    WakeFor(now, seed);
   }
-  for (auto& [node, peer] : peers_) {
-    if (peer.info.control_address != address) continue;
-    peer.sync_open = false;
-    if (node != from.node_id) displaced.push_back(node);
+  for (Peer* peer : At(address)) {
+    peer->sync_open = false;
+    WakeFor(now, *peer);
+    if (peer->info.node_id != from.node_id) displaced.push_back(peer->info.node_id);
   }
-  ScheduleTick(now);
   return displaced;
 }
 
@@ -240,13 +273,14 @@ std::vector<NodeId> Membership::SyncFailed(absl::Time now, absl::string_view add
     if (seed.address != address) continue;
     seed.open = false;
     seed.next_try = now + options_.sync_interval;
+    WakeFor(now, seed);
   }
-  for (auto& [node, peer] : peers_) {
-    if (peer.info.control_address != address || !peer.sync_open) continue;
-    peer.sync_open = false;
-    if (peer.heard_at <= peer.synced_at) unheard.push_back(node);
+  for (Peer* peer : At(address)) {
+    if (!peer->sync_open) continue;
+    peer->sync_open = false;
+    WakeFor(now, *peer);
+    if (peer->heard_at <= peer->synced_at) unheard.push_back(peer->info.node_id);
   }
-  ScheduleTick(now);
   return unheard;
 }
 
@@ -326,13 +360,30 @@ void Membership::ConnectNow(absl::Time now, NodeId node, Actions* actions) {
   actions->push_back(Connect{node, peer.info.control_address, kConnectTimeout});
 }
 
-void Membership::SyncSoon(absl::Time now) {
-  for (auto& [node, peer] : peers_) {
-    if (peer.silent) continue;
-    peer.next_sync = std::min(peer.next_sync, std::max(now, peer.synced_at + kNewsInterval));
-    // Of one that is open the end is waited for, however long its next one is due.
-    if (!peer.sync_open) next_deadline_ = std::min(next_deadline_, peer.next_sync);
+void Membership::SyncSoon(absl::Time now, absl::FunctionRef<std::set<NodeId>()> concerned) {
+  if (peers_.size() <= kNewsFanout) {
+    for (auto& [node, peer] : peers_) SyncPeerSoon(now, &peer);
+    return;
   }
+  for (NodeId node : concerned()) {
+    const auto found = peers_.find(node);
+    if (found != peers_.end()) SyncPeerSoon(now, &found->second);
+  }
+  // Ids are random: so are those that follow a random one.
+  CounterRng random(options_.self.node_id.low ^ static_cast<uint64_t>(absl::ToUnixNanos(now)));
+  auto next = peers_.lower_bound(NodeId{random.Next(), random.Next()});
+  for (size_t k = 0; k < kNewsFanout; ++k) {
+    if (next == peers_.end()) next = peers_.begin();
+    SyncPeerSoon(now, &next->second);
+    ++next;
+  }
+}
+
+void Membership::SyncPeerSoon(absl::Time now, Peer* peer) {
+  if (peer->silent) return;
+  peer->next_sync = std::min(peer->next_sync, std::max(now, peer->synced_at + kNewsInterval));
+  // Of one that is open the end is waited for, however long its next one is due.
+  if (!peer->sync_open) next_deadline_ = std::min(next_deadline_, peer->next_sync);
 }
 
 void Membership::Tick(absl::Time now, Actions* actions) {
@@ -369,66 +420,18 @@ void Membership::Tick(absl::Time now, Actions* actions) {
   ScheduleTick(now);
 }
 
-// Not where a peer is asked anyway; and seldom where one answered that still does, or this node
-// itself: behind one address there may be several daemons, or another one than before.
-void Membership::AskSeeds(absl::Time now, Actions* actions) {
-  std::vector<Seed*> due;
-  size_t open = 0;
-  for (Seed& seed : seeds_) {
-    if (seed.open) ++open;
-    if (seed.open || now < seed.next_try) continue;
-    seed.next_try = now + options_.sync_interval;
-    const Peer* known = Find(seed.node);
-    const bool answers = seed.node == options_.self.node_id || (known != nullptr && !known->silent);
-    if (answers && now < seed.answered_at + kSeedAskedAgain) continue;
-    due.push_back(&seed);
-  }
-  if (due.empty()) return;
-  std::set<absl::string_view> peer_addresses;
-  for (const auto& [node, peer] : peers_) peer_addresses.insert(peer.info.control_address);
-  std::erase_if(due, [&](const Seed* seed) { return peer_addresses.contains(seed->address); });
-  const size_t room = kSeedSyncsMax - std::min(kSeedSyncsMax, open);
-  std::stable_sort(due.begin(), due.end(),
-                   [](const Seed* a, const Seed* b) { return a->tried_at < b->tried_at; });
-  if (due.size() > room) due.resize(room);
-  for (Seed* seed : due) {
-    seed->open = true;
-    seed->tried_at = now;
-    actions->push_back(Sync{seed->address, SyncTimeout(options_.sync_interval)});
-  }
+void Membership::WakeFor(absl::Time now, const Peer& peer) {
+  if (!peer.sync_open) next_deadline_ = std::min(next_deadline_, std::max(now, peer.next_sync));
 }
 
-void Membership::AddSeed(absl::Time now, const std::string& address, bool is_found) {
-  if (address == options_.self.control_address) return;
-  Seed seed;
-  seed.address = address;
-  seed.is_found = is_found;
-  seed.next_try = now;
-  seeds_.push_back(std::move(seed));
-}
-
-void Membership::FindSeeds(absl::Time now, const std::vector<std::string>& addresses) {
-  const std::set<absl::string_view> found(addresses.begin(), addresses.end());
-  std::erase_if(seeds_, [&found](const Seed& seed) {
-    return seed.is_found && !found.contains(seed.address);
-  });
-  std::set<std::string> known;
-  for (const Seed& seed : seeds_) known.insert(seed.address);
-  for (const std::string& address : addresses) {
-    if (known.insert(address).second) AddSeed(now, address, /*is_found=*/true);
-  }
-  next_deadline_ = std::min(next_deadline_, now);
+void Membership::WakeFor(absl::Time now, const Seed& seed) {
+  if (!seed.open) next_deadline_ = std::min(next_deadline_, std::max(now, seed.next_try));
 }
 
 void Membership::ScheduleTick(absl::Time now) {
   next_deadline_ = absl::InfiniteFuture();
-  for (const auto& [node, peer] : peers_) {
-    if (!peer.sync_open) next_deadline_ = std::min(next_deadline_, std::max(now, peer.next_sync));
-  }
-  for (const Seed& seed : seeds_) {
-    if (seed.open) continue;
-    next_deadline_ = std::min(next_deadline_, std::max(now, seed.next_try));
-  }
+  for (const auto& [node, peer] : peers_) WakeFor(now, peer);
+  for (const Seed& seed : seeds_) WakeFor(now, seed);
 }
 
 }  // namespace weightmesh

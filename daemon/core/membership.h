@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -82,6 +83,9 @@ absl::Duration SyncTimeout(absl::Duration sync_interval);
 // synced with each interval.
 constexpr size_t kSyncsPerInterval = 8;
 absl::Duration SyncSpacing(absl::Duration sync_interval, size_t peers);
+
+// How many others a node tells of news at once, besides those whom it concerns.
+constexpr size_t kNewsFanout = 32;
 
 struct MembershipOptions {
   NodeInfo self;
@@ -173,8 +177,9 @@ class Membership {
   // A frame of it has come.
   void LinkWorks(NodeId node);
 
-  // There is news: syncs with all that answer, without waiting for the interval.
-  void SyncSoon(absl::Time now);
+  // There is news: syncs with all that answer, without waiting for the interval; in a large mesh
+  // with `concerned` and kNewsFanout others, and the rest hear of it by their own syncs.
+  void SyncSoon(absl::Time now, absl::FunctionRef<std::set<NodeId>()> concerned);
 
   void Tick(absl::Time now, Actions* actions);
   absl::Time next_deadline() const { return next_deadline_; }
@@ -192,12 +197,21 @@ class Membership {
 
   void AddSeed(absl::Time now, const std::string& address, bool is_found);
   void AskSeeds(absl::Time now, Actions* actions);
+  using Peers = std::map<NodeId, Peer>;
   void LearnNode(absl::Time now, const NodeInfo& info, bool first_hand);
   bool GiveWay();
+  void SetInfo(Peer* peer, const NodeInfo& info);
+  void ForgetAddress(const NodeInfo& info);
+  void Erase(Peers::iterator peer);
+  std::vector<Peer*> At(absl::string_view address);
+  void SyncPeerSoon(absl::Time now, Peer* peer);
+  void WakeFor(absl::Time now, const Peer& peer);
+  void WakeFor(absl::Time now, const Seed& seed);
   void ScheduleTick(absl::Time now);
 
   const MembershipOptions options_;
-  std::map<NodeId, Peer> peers_;
+  Peers peers_;
+  std::multimap<uint64_t, NodeId> by_address_;  // by the hash of their control address
   std::vector<Seed> seeds_;
   std::vector<NodeInfo> given_way_;
   absl::Time next_deadline_;

@@ -211,18 +211,31 @@ void NodeCore::Impl::On(const TrainerGone& event) {
     Warn(absl::StrCat("replica ", run->Find(local->replica())->info.name, " of run ", run->run_id(),
                       " died: its trainer is gone"));
   }
-  membership_.SyncSoon(now_);
+  SpreadNews();
   const bool never_started = !local->started() && !run->started();
   FreeReplicas();
   if (never_started) RemoveLocal(event.attach);
   for (auto& [name, other] : runs_) TryStart(other.get());
 }
 
+void NodeCore::Impl::SpreadNews() {
+  membership_.SyncSoon(now_, [this] {
+    std::set<NodeId> hosts;
+    for (const auto& [name, run] : runs_) {
+      for (uint32_t number = 0; number < run->roster_size(); ++number) {
+        hosts.insert(run->MemberAt(number).node);
+      }
+      for (ReplicaId replica : run->Waiting()) hosts.insert(run->Find(replica)->node);
+    }
+    return hosts;
+  });
+}
+
 void NodeCore::Impl::On(const LeaveRequested& event) {
   LocalReplica* local = FindLocal(event.attach);
   if (local == nullptr) return;
   local->Leave();
-  membership_.SyncSoon(now_);
+  SpreadNews();
 }
 
 void NodeCore::Impl::On(const Published& event) {
@@ -251,7 +264,7 @@ void NodeCore::Impl::On(const AgreementWanted& event) {
 
 void NodeCore::Impl::On(const Mixed& event) {
   LocalReplica* local = FindLocal(event.attach);
-  if (local != nullptr && local->Mixed(event.round, event.segments)) membership_.SyncSoon(now_);
+  if (local != nullptr && local->Mixed(event.round, event.segments)) SpreadNews();
 }
 
 // --- data plane ---

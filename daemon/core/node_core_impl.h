@@ -121,6 +121,8 @@ class NodeCore::Impl final : public StepContext {
   void Silence(NodeId node, absl::string_view reason);
   void ObserveRound(RunKey key, Round round);
   void TellNewestRound(Run* run);
+  // Something of a run has changed here that others wait for: they are told at once.
+  void SpreadNews();
   void TickReplicas();
   void FreeReplicas();
   void Warn(std::string text) { Emit(Log{LogLevel::kWarning, std::move(text)}); }

@@ -39,7 +39,7 @@ void NodeCore::Impl::On(const DrainRequested& event) {
     Emit(RefuseAttach{attach, attach::ReplyCode::kUnavailable, kDrains});
     RemoveLocal(attach);
   }
-  membership_.SyncSoon(now_);
+  SpreadNews();
 }
 
 bool NodeCore::Impl::RefusesForDrain(const AttachRequested& event) {
@@ -64,7 +64,7 @@ void NodeCore::Impl::ContinueDrain() {
                         local->run().run_id(), " did not come to its last round in time"));
       local->EndDrain();
     }
-    if (news) membership_.SyncSoon(now_);
+    if (news) SpreadNews();
   }
   if (drain_->leaves_mesh && swim_.living() > 1) {
     if (drain_->tells_until == absl::InfiniteFuture()) {

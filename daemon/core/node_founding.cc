@@ -140,7 +140,7 @@ void NodeCore::Impl::Admit(const AttachRequested& event, Run* run, ReplicaState 
   hosted_[replica] = local.get();
   locals_.emplace(event.attach, std::move(local));
   Emit(AdmitReplica{event.attach, replica});
-  membership_.SyncSoon(now_);
+  SpreadNews();
   FreeReplicas();
 }
 
@@ -167,7 +167,7 @@ void NodeCore::Impl::RemoveLocal(AttachId attach) {
     run.Erase(found->second->replica());
   }
   locals_.erase(found);
-  membership_.SyncSoon(now_);
+  SpreadNews();
 }
 
 // --- start ---
@@ -219,7 +219,7 @@ void NodeCore::Impl::StartRun(Run* run, const std::vector<ReplicaId>& founders) 
     RemoveLocal(attach);
   }
   unreleased_[run->run_id()] = now_ + kLinkWait;
-  membership_.SyncSoon(now_);
+  SpreadNews();
   TryRelease(run);
 }
 
@@ -253,7 +253,7 @@ void NodeCore::Impl::TryRelease(Run* run) {
     local->Start();
     if (drain_.has_value()) local->Drain();
   }
-  membership_.SyncSoon(now_);
+  SpreadNews();
 }
 
 // --- time ---

@@ -54,7 +54,7 @@ void NodeCore::Impl::On(const CaughtUp& event) {
   const ReplicaInfo& info = local->run().Find(local->replica())->info;
   Inform(absl::StrCat("replica ", info.name, " has caught up with run ", local->run().run_id(),
                       ": it takes part from round ", Value(info.active_from)));
-  membership_.SyncSoon(now_);
+  SpreadNews();
 }
 
 }  // namespace weightmesh

@@ -16,7 +16,7 @@ constexpr size_t kSchemaHostsMax = 3;
 void NodeCore::Impl::MergeRun(const NodeInfo& from, const RunState& state) {
   Run* run = SettleRecord(from, state);
   if (run == nullptr) return;
-  const size_t waiting_before = run->Waiting().size();
+  const size_t waiting_before = run->started() ? 0 : run->Waiting().size();
   MergeMembers(run, from, state);
   run->reports()[from.node_id] =
       RunReport{state.started, state.ended, state.waiting_digest, state.view_digest};
@@ -25,7 +25,7 @@ void NodeCore::Impl::MergeRun(const NodeInfo& from, const RunState& state) {
   }
   if (run->started()) return TryRelease(run);
   if (run->Waiting().size() != waiting_before) {
-    membership_.SyncSoon(now_);
+    SpreadNews();
     ReportProgressOf(run);
   }
   if (state.started) {

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/core/hash.h"
 
 namespace weightmesh {
 namespace {
@@ -41,6 +42,10 @@ class MembershipTest : public testing::Test {
     return addresses;
   }
 
+  void SyncSoon() {
+    membership_.SyncSoon(now_, [] { return std::set<NodeId>{}; });
+  }
+
   absl::Time now_ = absl::UnixEpoch();
   Membership membership_;
 };
@@ -64,10 +69,10 @@ TEST_F(MembershipTest, NewsDuringASyncWaitForItsEnd) {
   const Addresses asked = Tick();
   ASSERT_TRUE(std::count(asked.begin(), asked.end(), "node1:7070") == 1);
   now_ += absl::Milliseconds(100);
-  membership_.SyncSoon(now_);
+  SyncSoon();
   EXPECT_GT(membership_.next_deadline(), now_);
   membership_.SyncAnswered(now_, "node1:7070", Info(1));
-  membership_.SyncSoon(now_);
+  SyncSoon();
   EXPECT_LE(membership_.next_deadline(), now_);
 }
 
@@ -266,7 +271,7 @@ TEST_F(MembershipTest, SilenceIsToldOnceAndEndsWithAnySign) {
 TEST_F(MembershipTest, NewsComeSoonButNotInAFlood) {
   membership_.Learn(now_, From(1));
   Tick();
-  membership_.SyncSoon(now_);
+  SyncSoon();
   EXPECT_EQ(Tick(), Addresses{}) << "a sync is open";
   now_ += absl::Milliseconds(3);
   membership_.SyncAnswered(now_, "node1:7070", Info(1));
@@ -315,6 +320,44 @@ TEST_F(MembershipTest, TheDetectorDoesNotHearOfEverySign) {
   EXPECT_FALSE(membership_.IsNewsToDetector(now_ + absl::Milliseconds(99), NodeId{1, 1}));
   EXPECT_TRUE(membership_.IsNewsToDetector(now_ + absl::Milliseconds(100), NodeId{1, 1}));
   EXPECT_FALSE(membership_.IsNewsToDetector(now_, NodeId{5, 5})) << "unknown";
+}
+
+// With all it would be as many calls for each change as there are nodes, squared.
+TEST(LargeMesh, NewsGoToThoseWhomTheyConcernAndAFewOthers) {
+  absl::Time now = absl::UnixEpoch();
+  Membership membership(MembershipOptions{Info(0), {}, kInterval, 4096}, now);
+  CounterRng ids(1);
+  std::vector<NodeInfo> nodes;
+  for (uint32_t k = 1; k <= 200; ++k) {
+    SyncMessage message = From(k);
+    message.self.node_id = NodeId{ids.Next(), ids.Next()};  // all over the space of ids, as made
+    nodes.push_back(message.self);
+    membership.Learn(now, message);
+    membership.Heard(now, message.self.node_id);
+  }
+  const auto told = [&] {
+    Actions actions;
+    membership.Tick(now, &actions);
+    std::set<std::string> addresses;
+    for (const Action& action : actions) addresses.insert(std::get<Sync>(action).address);
+    for (const NodeInfo& node : nodes) {
+      membership.SyncAnswered(now, node.control_address, node);
+    }
+    return addresses;
+  };
+  EXPECT_EQ(told().size(), 200u) << "all are new";
+  std::set<std::string> ever;
+  const NodeInfo& concerned = nodes[7];
+  for (int news = 0; news < 40; ++news) {
+    now += absl::Milliseconds(20);
+    membership.SyncSoon(now, [&] { return std::set<NodeId>{concerned.node_id, NodeId{0, 3}}; });
+    const std::set<std::string> addresses = told();
+    EXPECT_TRUE(addresses.contains(concerned.control_address));
+    EXPECT_GE(addresses.size(), kNewsFanout);
+    EXPECT_LE(addresses.size(), kNewsFanout + 1);
+    ever.insert(addresses.begin(), addresses.end());
+  }
+  EXPECT_GT(ever.size(), 190u) << "each time others";
 }
 
 TEST(SyncSpacing, EachIntervalTheSameNumberOfSyncs) {
