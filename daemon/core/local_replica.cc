@@ -82,10 +82,14 @@ Round LocalReplica::mixed_round() const {
 // A trainer may only go forward, and not further than the coupling of rounds allows.
 bool LocalReplica::Accepts(Round round) const {
   if (!TakesPart(state_) || leaving_) return false;
-  const ReplicaInfo& info = run_->Find(replica_)->info;
-  const bool has_ended = info.left_at != kNoRound && round >= info.left_at;
-  return round > source_.passed_round() && round >= info.active_from && !has_ended &&
-         run_->IsPlausible(round);
+  return round > source_.passed_round() && round >= run_->Find(replica_)->info.active_from &&
+         !HasEnded(round) && run_->IsPlausible(round);
+}
+
+// Its last round was before `round`, which its trainer may not know yet.
+bool LocalReplica::HasEnded(Round round) const {
+  const Round left_at = run_->Find(replica_)->info.left_at;
+  return state_ == ReplicaState::kLeft || (left_at != kNoRound && round >= left_at);
 }
 
 void LocalReplica::FindPartners(const RoundView& view, Round round) {
@@ -121,6 +125,7 @@ void LocalReplica::SkipPublish(Round round) {
 }
 
 void LocalReplica::Collect(Round round) {
+  if (HasEnded(round) && started() && !gone_) return context_->Emit(sink_->Nothing(round));
   if (state_ == ReplicaState::kJoining && started()) CatchUp(round);
   const bool collects = TakesPart(state_) || state_ == ReplicaState::kJoining;
   if (!collects || !started() || leaving_) return;
@@ -245,10 +250,11 @@ void LocalReplica::Drain() {
 void LocalReplica::EndDrain() {
   if (!TakesPart(state_) || !started() || gone_) return;
   SetState(ReplicaState::kLeft);
-  sink_->Cancel();
+  sink_->CutShort();
   source_.Close();
   if (std::exchange(leaving_, false)) context_->Emit(FinishLeave{attach_});
   UpdateTrainer();
+  HandOver();
 }
 
 void LocalReplica::FinishLeaveWhenIdle() {
@@ -262,9 +268,9 @@ void LocalReplica::FinishLeaveWhenIdle() {
 void LocalReplica::Die() {
   if (gone_) return;
   gone_ = true;
+  if (started()) sink_->Cancel();
   if (state_ == ReplicaState::kLeft) return;
   SetState(ReplicaState::kDead);
-  if (started()) sink_->Cancel();
   source_.Close();
 }
 

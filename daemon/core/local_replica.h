@@ -85,6 +85,7 @@ class LocalReplica {
 
  private:
   bool Accepts(Round round) const;
+  bool HasEnded(Round round) const;
   void CatchUp(Round round);
   void FindPartners(const RoundView& view, Round round);
   void UpdateTrainer();

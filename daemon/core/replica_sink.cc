@@ -389,6 +389,22 @@ void ReplicaSink::Cancel() {
   GiveUp();
 }
 
+void ReplicaSink::CutShort() {
+  if (!collect_wanted_ || frozen_) return Cancel();
+  for (uint32_t segment = 0; segment < pulls_.size(); ++segment) {
+    if (!IsOpen(pulls_[segment])) continue;
+    EndLate(segment);
+    pulls_[segment].verdict = Outcome::kCancelled;
+  }
+  MaybeFreeze();
+}
+
+Deliver ReplicaSink::Nothing(Round round) {
+  Skip(round);
+  frozen_segments_.assign(frozen_segments_.size(), FrozenSegment{});
+  return Deliver{attach_, round, frozen_segments_};
+}
+
 void ReplicaSink::Tick() {
   if (context_->now() < next_deadline_) return;
   FindSilent();

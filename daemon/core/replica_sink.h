@@ -54,6 +54,11 @@ class ReplicaSink {
 
   // Ends all pulls as CANCELLED: the replica leaves or died.
   void Cancel();
+  // The same, but a collect that waits gets what has landed: a delivery is ready.
+  void CutShort();
+  // What a collect of `round` gets from a replica that has no such round any more. Gives up the
+  // former round like Begin.
+  Deliver Nothing(Round round);
 
   void Tick();
   // May be early.

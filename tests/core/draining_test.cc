@@ -98,6 +98,37 @@ TEST_F(DrainingTest, OrWhenItHasDied) {
   EXPECT_TRUE(IsDrained());
 }
 
+TEST_F(DrainingTest, WhoCollectsAtTheDeadlineGetsWhatHasLandedAndThenNothing) {
+  harness_.founding.segments = 2;
+  harness_.founding.parameters = 200;
+  harness_.StartRun(2);
+  Drain();
+  harness_.Advance(kDeadline - absl::Milliseconds(100));
+  const uint64_t last = Value(Info().left_at) - 1;
+  harness_.Publish(last, 0);
+  harness_.Land(harness_.All<StartPull>()[0]);
+  harness_.Collect(last);
+  EXPECT_TRUE(harness_.All<Deliver>().empty()) << "one is still on its way";
+  harness_.Advance(absl::Milliseconds(200));
+  EXPECT_TRUE(IsDrained());
+  const Deliver delivery = harness_.Only<Deliver>();
+  EXPECT_EQ(delivery.round, Round{last});
+  EXPECT_NE(delivery.segments[0].delivered, delivery.segments[1].delivered);
+  const FrozenSegment& cut = delivery.segments[delivery.segments[0].delivered ? 1 : 0];
+  EXPECT_EQ(cut.outcome, Outcome::kCancelled);
+
+  harness_.Collect(last + 1);
+  EXPECT_EQ(harness_.Only<Deliver>().round, Round{last + 1});
+  for (const FrozenSegment& segment : harness_.Only<Deliver>().segments) {
+    EXPECT_FALSE(segment.delivered);
+    EXPECT_EQ(segment.outcome, Outcome::kNone);
+  }
+  harness_.Step(TrainerGone{CoreHarness::kAttach});
+  const ReplicaStatistics counted = harness_.core().Stats("")[0].statistics;
+  EXPECT_EQ(counted.pulls[static_cast<size_t>(Outcome::kLate)], 1u) << "it never mixed it";
+  EXPECT_EQ(counted.pulls[static_cast<size_t>(Outcome::kCancelled)], 1u);
+}
+
 TEST_F(DrainingTest, OrAtTheDeadline) {
   harness_.StartRun(2);
   Drain();
