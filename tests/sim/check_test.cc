@@ -250,7 +250,7 @@ TEST_F(Checks, EachIsReadOnce) {
   EXPECT_NE(CheckOneReader(twice, rows, Round{1}, Round{5}), "");
   EXPECT_EQ(CheckOneReader(twice, rows, Round{4}, Round{5}), "") << "before it did not matter";
   EXPECT_EQ(CheckAroundTheDead(twice, rows, Round{1}, Round{5}), "");
-  for (Outcome outcome : {Outcome::kLate, Outcome::kDead, Outcome::kGone}) {
+  for (Outcome outcome : {Outcome::kLate, Outcome::kDead, Outcome::kGone, Outcome::kSkipped}) {
     const Ledger failed = Rounds([&](MixedRow* row, double*) { row->outcome = outcome; });
     EXPECT_NE(CheckOneReader(failed, rows, Round{1}, Round{5}), "");
     EXPECT_EQ(CheckAroundTheDead(failed, rows, Round{1}, Round{5}) == "",

@@ -163,8 +163,11 @@ class SwarmOfOne {
     if (simulator_.options().run.mode == Mode::kLockstep) {
       for (uint32_t k = 0; k < simulator_.trainers(); ++k) simulator_.trainer(k).Scatter();
     }
-    // Whoever is ahead of the others has scattered two rounds later.
-    const Round first{NewestRounds().second + 3};
+    // Whoever is ahead of the others has scattered two rounds later; and who has left since may
+    // have been further.
+    const auto& rounds = simulator_.ledger().rounds();
+    const Round mixed = rounds.empty() ? Round{} : rounds.rbegin()->first;
+    const Round first{std::max(NewestRounds().second, Value(mixed)) + 3};
     const Round last{Value(first) + kHealedRounds};
     patience_.Begin();
     ASSERT_TRUE(

@@ -64,7 +64,7 @@ std::string CheckOneReader(const Ledger& ledger, absl::Span<const uint32_t> rows
 std::string CheckAroundTheDead(const Ledger& ledger, absl::Span<const uint32_t> rows, Round first,
                                Round last) {
   const Outcome good[] = {rows.size() == 1 ? Outcome::kNone : Outcome::kArrived, Outcome::kDead,
-                          Outcome::kGone};
+                          Outcome::kGone, Outcome::kSkipped};
   return CheckRounds(ledger, rows, first, last, rows.size() / 2, good);
 }
 

@@ -2,7 +2,6 @@
 #include "tests/sim/check/waits.h"
 
 #include <algorithm>
-#include <variant>
 
 #include "absl/strings/str_cat.h"
 
@@ -24,32 +23,16 @@ const char* WaitKindName(WaitKind kind) {
   return "unknown";
 }
 
-// A drain whose deadline is over answers no collect of a trainer that has not left: only its limit
-// ends that.
-void Waits::OnStep(absl::Time, uint32_t node, const Event&, absl::Span<const Action> actions) {
-  const bool drained = std::any_of(actions.begin(), actions.end(), [](const Action& action) {
-    return std::holds_alternative<Drained>(action);
-  });
-  if (!drained) return;
-  drained_nodes_.insert(node);
-  for (auto& [trainer, wait] : waits_) {
-    if (trainer.first == node) wait.promise_due = absl::InfiniteFuture();
-  }
-}
-
 void Waits::OnNode(absl::Time now, uint32_t node, ProcessChange change) {
   if (change == ProcessChange::kKilled) {
     std::erase_if(waits_, [node](const auto& entry) { return entry.first.first == node; });
   }
-  if (change == ProcessChange::kKilled) drained_nodes_.erase(node);
   if (change == ProcessChange::kStopped) stopped_nodes_.insert(node);
   if (change == ProcessChange::kKilled || change == ProcessChange::kResumed) {
     stopped_nodes_.erase(node);
   }
   for (auto& [trainer, wait] : waits_) {
-    if (trainer.first == node && wait.promise_due != absl::InfiniteFuture()) {
-      wait.promise_due = now + wait.promise;
-    }
+    if (trainer.first == node) wait.promise_due = now + wait.promise;
   }
 }
 
@@ -63,15 +46,13 @@ void Waits::OnTrainer(absl::Time now, uint32_t node, AttachId attach, ProcessCha
   const auto found = waits_.find(trainer);
   if (found == waits_.end()) return;
   Wait& wait = found->second;
-  if (wait.promise_due != absl::InfiniteFuture()) wait.promise_due = now + wait.promise;
+  wait.promise_due = now + wait.promise;
   wait.limit_due = now + wait.limit;
 }
 
 void Waits::OnWait(absl::Time now, uint32_t node, AttachId attach, WaitKind kind,
                    absl::Duration promise, absl::Duration limit) {
-  const bool drained = drained_nodes_.count(node) > 0;
-  const absl::Time promise_due = drained ? absl::InfiniteFuture() : now + promise;
-  waits_[{node, attach}] = Wait{kind, promise, limit, promise_due, now + limit};
+  waits_[{node, attach}] = Wait{kind, promise, limit, now + promise, now + limit};
 }
 
 void Waits::OnWaitOver(absl::Time now, uint32_t node, AttachId attach) {

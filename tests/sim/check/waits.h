@@ -21,8 +21,6 @@ class Waits final : public Observer {
   // `ledger` must outlive the check.
   explicit Waits(Ledger* ledger) : ledger_(ledger) {}
 
-  void OnStep(absl::Time now, uint32_t node, const Event& event,
-              absl::Span<const Action> actions) override;
   void OnNode(absl::Time now, uint32_t node, ProcessChange change) override;
   void OnTrainer(absl::Time now, uint32_t node, AttachId attach, ProcessChange change) override;
   void OnWait(absl::Time now, uint32_t node, AttachId attach, WaitKind kind, absl::Duration promise,
@@ -47,7 +45,6 @@ class Waits final : public Observer {
 
   Ledger* const ledger_;
   std::map<Trainer, Wait> waits_;
-  std::set<uint32_t> drained_nodes_;
   std::set<uint32_t> stopped_nodes_;
   std::set<Trainer> stopped_trainers_;
 };
