@@ -71,7 +71,7 @@ void ReplicaSource::Publish(Round round, SlotId slot_id, std::shared_ptr<const R
   slot.claims = 0;
   std::fill(slot.owed_to.begin(), slot.owed_to.end(), kNobody);
   slot.reads.assign(run_->roster_size(), 0);
-  lapsed_.resize(run_->roster_size(), false);
+  lapsed_.resize(run_->roster_size(), kNoRound);
   for (uint32_t segment = 0; slot.held && segment < partners.size(); ++segment) {
     slot.owed_to[segment] = ReaderFrom(slot, segment, partners[segment].sink);
     slot.claims += slot.owed_to[segment] != kNobody;
@@ -131,7 +131,7 @@ void ReplicaSource::Requested(const PullRequest& request) {
     return Answer(request, wire::Verdict::kDead);
   }
   const std::optional<uint32_t> reader = run_->NumberOf(request.reader);
-  if (reader.has_value() && *reader < lapsed_.size()) lapsed_[*reader] = false;
+  if (reader.has_value() && *reader < lapsed_.size()) lapsed_[*reader] = kNoRound;
   if (!Serve(request)) Park(request);
 }
 
@@ -385,7 +385,7 @@ void ReplicaSource::Tick() {
   for (uint32_t k = 0; k < slots_.size(); ++k) {
     for (uint32_t segment = 0; slots_[k].claims > 0 && segment < segment_bytes_.size(); ++segment) {
       const uint32_t sink = slots_[k].owed_to[segment];
-      if (sink != kNobody && lapsed_[sink]) EndClaim(&slots_[k], segment);
+      if (sink != kNobody && HasLapsed(sink)) EndClaim(&slots_[k], segment);
     }
     ReleaseIfFree(SlotId{k});
   }

@@ -132,6 +132,7 @@ class ReplicaSource {
   void CheckSinks(Slot* slot);
   void CutStuckLinks();
   void Lapse(Slot* slot);
+  bool HasLapsed(uint32_t sink) const;
   // Who keeps slots from coming free, for people.
   std::string DescribeHolders() const;
   void Answer(const PullRequest& request, wire::Verdict verdict);
@@ -152,9 +153,9 @@ class ReplicaSource {
   const size_t waiting_max_;
 
   uint32_t own_ = 0;
-  // By member: a sink that let a claim run out has none until it asks again, or a stopped trainer
-  // would take every slot for a whole deadline.
-  std::vector<bool> lapsed_;
+  // By member: a sink that let a claim run out has none until it asks again or has published this
+  // round, or a stopped trainer would take every slot for a whole deadline. kNoRound: it has not.
+  std::vector<Round> lapsed_;
   std::array<Slot, control_page::kSlotsMax> slots_;
   std::array<SlotId, control_page::kSlotsMax> slot_ids_;
   std::array<Round, kRoundsRemembered> history_{};  // published rounds, a ring

@@ -15,7 +15,7 @@ uint32_t ReplicaSource::ReaderFrom(const Slot& slot, uint32_t segment, uint32_t 
   for (uint32_t hops = 0; hops < slot.view->size() && sink != own_; ++hops) {
     const Member& member = run_->MemberAt(sink);
     if (IsLive(member.info.state)) {
-      return context_->IsReachable(member) && !lapsed_[sink] ? sink : kNobody;
+      return context_->IsReachable(member) && !HasLapsed(sink) ? sink : kNobody;
     }
     sink = run_->PartnersOf(*slot.view, slot.round, SegmentId{segment}, sink).sink;
   }
@@ -50,12 +50,17 @@ void ReplicaSource::EndClaims(Slot* slot) {
   slot->claims = 0;
 }
 
-// The claims have run out: who had not come for them is not waited for again.
+// The claims have run out: who had not come for them is not waited for again, until it asks or is
+// beyond that round.
 void ReplicaSource::Lapse(Slot* slot) {
   for (uint32_t sink : slot->owed_to) {
-    if (sink != kNobody) lapsed_[sink] = true;
+    if (sink != kNobody) lapsed_[sink] = Next(slot->round);
   }
   EndClaims(slot);
+}
+
+bool ReplicaSource::HasLapsed(uint32_t sink) const {
+  return run_->MemberAt(sink).info.published_round < lapsed_[sink];
 }
 
 // Claims of sinks that died pass to whom is redirected around them; sinks that say nothing are

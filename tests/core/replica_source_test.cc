@@ -291,6 +291,23 @@ TEST_F(ClaimTest, ASinkThatLetOneRunOutHasNoneUntilItAsksAgain) {
   EXPECT_FALSE(harness_.keeper.HasReleased(Round{later}));
 }
 
+TEST_F(ClaimTest, OrHasPublishedALaterRound) {
+  const uint32_t sink = harness_.SinkOf(0, 1);
+  harness_.Publish(1, 0);
+  harness_.Advance(absl::Seconds(1));
+  uint64_t again = 2;
+  const auto publish = [&](uint64_t from) {
+    for (again = from; harness_.SinkOf(0, again) != sink;) ++again;
+    harness_.Publish(again, static_cast<uint32_t>(again % 3));
+  };
+  harness_.Hear(sink, ReplicaState::kActive, 1);
+  publish(2);
+  EXPECT_TRUE(harness_.keeper.HasReleased(Round{again})) << "it is still where it was";
+  harness_.Hear(sink, ReplicaState::kActive, 2);
+  publish(again + 1);
+  EXPECT_FALSE(harness_.keeper.HasReleased(Round{again}));
+}
+
 TEST_F(ClaimTest, ASilentSinkIsProbedAndLosesItsClaim) {
   const uint32_t sink = harness_.SinkOf(0, 1);
   harness_.peers_answer_syncs = false;

@@ -169,10 +169,11 @@ class CoreHarness {
     }
     for (uint32_t k = 1; k <= peers; ++k) Hear(k);
   }
-  // Node k syncs: it is alive, and its replica is in `state`.
+  // Node k syncs: it is alive, and its replica is in `state` and has published `newest_round`.
   void Hear(uint32_t k, ReplicaState state = ReplicaState::kActive, uint64_t newest_round = 0) {
     SyncMessage message = MessageOf(k, state, founders_, true);
     message.runs[0].newest_round = Round{newest_round};
+    message.runs[0].replicas[0].published_round = Round{newest_round};
     Step(SyncReceived{message});
   }
 
