@@ -47,11 +47,15 @@ struct Delays {
   uint64_t too_long = 0;       // more than the deadline and a tenth
   uint64_t mixed_nothing = 0;  // with pulls due
 
-  void Add(const RoundDelay& round) {
+  void Add(int replica, const RoundDelay& round) {
     ++rounds;
     longest_seconds = std::max(longest_seconds, round.seconds);
     too_long += round.seconds > 1.1 * kDeadlineSeconds;
-    mixed_nothing += round.due > 0 && round.arrived == 0;
+    if (round.due > 0 && round.arrived == 0) {
+      ++mixed_nothing;
+      std::printf("replica %d mixed nothing of %u pulls in round %llu, after %.0f ms\n", replica,
+                  round.due, static_cast<unsigned long long>(round.round), 1e3 * round.seconds);
+    }
     ++histogram[std::lower_bound(std::begin(kBoundsMs), std::end(kBoundsMs), 1e3 * round.seconds) -
                 std::begin(kBoundsMs)];
   }
@@ -109,7 +113,7 @@ class Churn {
     Delays delays;
     for (int k = 0; k < scale_.replicas; ++k) {
       for (const RoundDelay& round : run_.Delays(k)) {
-        if (round.alone == 0 && round.rejoined == 0) delays.Add(round);
+        if (round.alone == 0 && round.rejoined == 0) delays.Add(k, round);
       }
     }
     return delays;
