@@ -28,10 +28,7 @@ void Membership::AskSeeds(absl::Time now, Actions* actions) {
     if (answers && now < seed.answered_at + kSeedAskedAgain) continue;
     due.push_back(&seed);
   }
-  if (due.empty()) return;
-  std::set<absl::string_view> peer_addresses;
-  for (const auto& [node, peer] : peers_) peer_addresses.insert(peer.info.control_address);
-  std::erase_if(due, [&](const Seed* seed) { return peer_addresses.contains(seed->address); });
+  std::erase_if(due, [this](const Seed* seed) { return !At(seed->address).empty(); });
   const size_t room = kSeedSyncsMax - std::min(kSeedSyncsMax, open);
   std::stable_sort(due.begin(), due.end(),
                    [](const Seed* a, const Seed* b) { return a->tried_at < b->tried_at; });

@@ -222,10 +222,7 @@ void NodeCore::Impl::SpreadNews() {
   membership_.SyncSoon(now_, [this] {
     std::set<NodeId> hosts;
     for (const auto& [name, run] : runs_) {
-      for (uint32_t number = 0; number < run->roster_size(); ++number) {
-        hosts.insert(run->MemberAt(number).node);
-      }
-      for (ReplicaId replica : run->Waiting()) hosts.insert(run->Find(replica)->node);
+      for (const auto& [replica, member] : run->members()) hosts.insert(member.node);
     }
     return hosts;
   });

@@ -130,6 +130,7 @@ class ReplicaSink {
   void EndLate(uint32_t segment);
   bool KeptWaiting(const SegmentPull& pull) const;
   void GiveUp();
+  void CancelOpen();
   void MeetDeadline();
   void FindSilent();
   void CutStuckLinks();

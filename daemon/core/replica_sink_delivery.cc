@@ -112,23 +112,23 @@ void ReplicaSink::WatchHeal(bool with_returned) {
 }
 
 void ReplicaSink::Cancel() {
+  CancelOpen();
+  GiveUp();
+}
+
+void ReplicaSink::CutShort() {
+  if (!collect_wanted_ || frozen_) return Cancel();
+  CancelOpen();
+  MaybeFreeze();
+}
+
+void ReplicaSink::CancelOpen() {
   for (uint32_t segment = 0; segment < pulls_.size(); ++segment) {
     SegmentPull& pull = pulls_[segment];
     if (!IsOpen(pull)) continue;
     EndLate(segment);
     pull.verdict = Outcome::kCancelled;
   }
-  GiveUp();
-}
-
-void ReplicaSink::CutShort() {
-  if (!collect_wanted_ || frozen_) return Cancel();
-  for (uint32_t segment = 0; segment < pulls_.size(); ++segment) {
-    if (!IsOpen(pulls_[segment])) continue;
-    EndLate(segment);
-    pulls_[segment].verdict = Outcome::kCancelled;
-  }
-  MaybeFreeze();
 }
 
 Deliver ReplicaSink::Nothing(Round round) {
