@@ -55,6 +55,24 @@ class DrainingTest : public testing::Test {
     harness_.Collect(round);
   }
 
+  // Its deadline is over when one of its two segments has landed, and it waits for the other.
+  // Returns the round.
+  uint64_t CollectAtTheDeadline() {
+    harness_.founding.segments = 2;
+    harness_.founding.parameters = 200;
+    harness_.StartRun(2);
+    Drain();
+    harness_.Advance(kDeadline - absl::Milliseconds(100));
+    const uint64_t last = Value(Info().left_at) - 1;
+    harness_.Publish(last, 0);
+    harness_.Land(harness_.All<StartPull>()[0]);
+    harness_.Collect(last);
+    EXPECT_TRUE(harness_.All<Deliver>().empty()) << "one is still on its way";
+    harness_.Advance(absl::Milliseconds(200));
+    EXPECT_TRUE(IsDrained());
+    return last;
+  }
+
   CoreHarness harness_;
 };
 
@@ -99,20 +117,10 @@ TEST_F(DrainingTest, OrWhenItHasDied) {
 }
 
 TEST_F(DrainingTest, WhoCollectsAtTheDeadlineGetsWhatHasLandedAndThenNothing) {
-  harness_.founding.segments = 2;
-  harness_.founding.parameters = 200;
-  harness_.StartRun(2);
-  Drain();
-  harness_.Advance(kDeadline - absl::Milliseconds(100));
-  const uint64_t last = Value(Info().left_at) - 1;
-  harness_.Publish(last, 0);
-  harness_.Land(harness_.All<StartPull>()[0]);
-  harness_.Collect(last);
-  EXPECT_TRUE(harness_.All<Deliver>().empty()) << "one is still on its way";
-  harness_.Advance(absl::Milliseconds(200));
-  EXPECT_TRUE(IsDrained());
+  const uint64_t last = CollectAtTheDeadline();
   const Deliver delivery = harness_.Only<Deliver>();
   EXPECT_EQ(delivery.round, Round{last});
+  ASSERT_EQ(delivery.segments.size(), 2u);
   EXPECT_NE(delivery.segments[0].delivered, delivery.segments[1].delivered);
   const FrozenSegment& cut = delivery.segments[delivery.segments[0].delivered ? 1 : 0];
   EXPECT_EQ(cut.outcome, Outcome::kCancelled);
@@ -123,9 +131,13 @@ TEST_F(DrainingTest, WhoCollectsAtTheDeadlineGetsWhatHasLandedAndThenNothing) {
     EXPECT_FALSE(segment.delivered);
     EXPECT_EQ(segment.outcome, Outcome::kNone);
   }
+}
+
+TEST_F(DrainingTest, WhatItGotAtTheDeadlineAndNeverMixedIsLate) {
+  CollectAtTheDeadline();
   harness_.Step(TrainerGone{CoreHarness::kAttach});
   const ReplicaStatistics counted = harness_.core().Stats("")[0].statistics;
-  EXPECT_EQ(counted.pulls[static_cast<size_t>(Outcome::kLate)], 1u) << "it never mixed it";
+  EXPECT_EQ(counted.pulls[static_cast<size_t>(Outcome::kLate)], 1u);
   EXPECT_EQ(counted.pulls[static_cast<size_t>(Outcome::kCancelled)], 1u);
 }
 

@@ -31,7 +31,7 @@ class TcpGuardTest : public testing::Test {
   // What a read into `room` bytes brings.
   std::string Read(size_t room, int flags = 0) {
     std::vector<char> buffer(room);
-    const ssize_t size = recv(sockets_[0], buffer.data(), room, flags);
+    const ssize_t size = recv(sockets_[0], buffer.data(), room, flags | MSG_DONTWAIT);
     return size < 0 ? "error" : std::string(buffer.data(), static_cast<size_t>(size));
   }
 
