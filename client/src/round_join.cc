@@ -1,6 +1,7 @@
 // The catch-up of a replica that joins: RoundDriver::CatchUp.
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "client/src/round_driver.h"
 
@@ -17,8 +18,8 @@ constexpr uint32_t kZeroSlot = 0;
 constexpr uint32_t kKeepSlot = 1;
 // How often the words of the page are looked at, and a pass that brought nothing is tried again.
 constexpr std::chrono::milliseconds kLook{20};
-// Beyond these deadlines a round that does not come is not waited for: who publishes early harms
-// nobody.
+// A round is waited for as long as the others come nearer to it, and not beyond so many deadlines
+// in which they do not: who publishes early harms nobody, but gets nothing that round.
 constexpr int kDeadlinesWaited = 2;
 
 }  // namespace
@@ -117,11 +118,16 @@ Status RoundDriver::FillIn(const std::vector<SealKey>& taken, float* const* weig
 
 Status RoundDriver::AwaitFirstRound(Clock::time_point deadline, uint64_t* first_round) {
   const control_page::ControlPage& page = arena_->page();
-  const Clock::time_point patience =
-      Clock::now() + kDeadlinesWaited * std::chrono::microseconds(page.collect_wait_us.load());
+  const auto from_now = [&page] {
+    return Clock::now() + kDeadlinesWaited * std::chrono::microseconds(page.collect_wait_us.load());
+  };
+  uint64_t newest = page.mesh_newest_round.load(std::memory_order_acquire);
+  Clock::time_point patience = from_now();
   for (;;) {
     *first_round = page.active_from.load(std::memory_order_acquire);
-    const uint64_t newest = page.mesh_newest_round.load(std::memory_order_acquire);
+    const uint64_t before =
+        std::exchange(newest, page.mesh_newest_round.load(std::memory_order_acquire));
+    if (newest > before) patience = from_now();
     if (*first_round != 0 && (newest + 1 >= *first_round || Clock::now() >= patience)) {
       newest_round_ = std::max(newest_round_, *first_round - 1);
       return {};

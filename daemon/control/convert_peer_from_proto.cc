@@ -309,6 +309,11 @@ absl::StatusOr<RunState> FromProto(const v1::RunState& proto) {
     return s;
   }
   run.newest_round = Round{proto.newest_round()};
+  if (proto.round_time_us() > uint64_t(absl::ToInt64Microseconds(kRoundTimeMax))) {
+    return Wrong("round_time_us is ", proto.round_time_us(), "; it must be at most ",
+                 absl::ToInt64Microseconds(kRoundTimeMax));
+  }
+  run.round_time = absl::Microseconds(static_cast<int64_t>(proto.round_time_us()));
   if (absl::Status s = ReadFounders(proto, &run); !s.ok()) return s;
   if (absl::Status s = ReadReplicas(proto, &run); !s.ok()) return s;
   return run;

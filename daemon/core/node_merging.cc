@@ -20,6 +20,7 @@ void NodeCore::Impl::MergeRun(const NodeInfo& from, const RunState& state) {
   MergeMembers(run, from, state);
   run->reports()[from.node_id] =
       RunReport{state.started, state.ended, state.waiting_digest, state.view_digest};
+  if (state.round_time > absl::ZeroDuration()) run->HearRoundTime(state.round_time);
   if (state.newest_round > run->newest_round() && run->Observe(now_, state.newest_round)) {
     TellNewestRound(run);
   }

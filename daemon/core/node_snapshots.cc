@@ -24,6 +24,7 @@ SyncMessage NodeCore::Impl::MakeSync() {
     state.waiting_digest = run->started() ? 0 : ViewDigest(ReachableWaiting(*run));
     state.view_digest = run->started() ? run->view().digest() : 0;
     state.newest_round = run->newest_round();
+    state.round_time = run->measured_round_time();
     for (const auto& [attach, local] : locals_) {
       if (&local->run() != run.get()) continue;
       const Member* member = run->Find(local->replica());

@@ -13,6 +13,8 @@ namespace {
 constexpr size_t kViewsKept = 8;
 // A new round time counts for one part in this many.
 constexpr int64_t kRoundTimeMemory = 8;
+// Rounds whose mean says something.
+constexpr uint64_t kRoundsForMean = 2 * kRoundTimeMemory;
 constexpr absl::Duration kRoundTimeMin = absl::Milliseconds(1);
 // Before any was measured: long, for who is heard of late is read late, and who is announced for
 // many long rounds ahead waits for hours.
@@ -162,6 +164,7 @@ bool Run::Observe(absl::Time now, Round round) {
   if (newest_round_at_ != absl::InfinitePast()) {
     const absl::Duration each = (now - newest_round_at_) / static_cast<int64_t>(rounds);
     const bool first = round_time_ == absl::ZeroDuration();
+    rounds_measured_ += rounds;
     round_time_ = first ? each : round_time_ + (each - round_time_) / kRoundTimeMemory;
   }
   newest_round_at_ = now;
@@ -169,9 +172,18 @@ bool Run::Observe(absl::Time now, Round round) {
   return true;
 }
 
+// A daemon that has just heard of the run hears the same round from some before it hears the next
+// one from others: its first rounds seem to take no time.
+absl::Duration Run::measured_round_time() const {
+  return rounds_measured_ < kRoundsForMean ? absl::ZeroDuration()
+                                           : std::min(round_time_, kRoundTimeMax);
+}
+
 // design.md section 5: newest known + ceil(2 x dissemination time / measured round time), and one
 // more for a round that is published while this is computed.
 Round Run::AnnouncedRound(absl::Duration each) const {
+  if (each <= absl::ZeroDuration()) each = measured_round_time();
+  if (each <= absl::ZeroDuration()) each = told_round_time_;
   if (each <= absl::ZeroDuration()) each = round_time_;
   each = each > absl::ZeroDuration() ? std::max(each, kRoundTimeMin) : kRoundTimeAssumed;
   const int64_t rounds = absl::Ceil(2 * kDisseminationTime, each) / each;

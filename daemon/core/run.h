@@ -125,8 +125,12 @@ class Run {
   }
   // Raises the newest round; false, and no change, when `round` is implausible.
   bool Observe(absl::Time now, Round round);
+  // What a round takes, once so many were measured that it says something; zero before.
+  absl::Duration measured_round_time() const;
+  // Another daemon has measured that: it is believed as long as this one has not.
+  void HearRoundTime(absl::Duration round_time) { told_round_time_ = round_time; }
   // The first round that all others can be told of in time, for who comes or goes. `each` is what a
-  // round takes; zero: as measured.
+  // round takes; zero: as measured, or as others have told.
   Round AnnouncedRound(absl::Duration each = absl::ZeroDuration()) const;
 
   // Time since which nobody has been live; for forgetting ended runs.
@@ -154,7 +158,9 @@ class Run {
   std::unique_ptr<Schedule> schedule_;
   Round newest_round_{};
   absl::Time newest_round_at_ = absl::InfinitePast();
-  absl::Duration round_time_;  // a moving mean; zero: not measured yet
+  absl::Duration round_time_;     // a moving mean; zero: not measured yet
+  uint64_t rounds_measured_ = 0;  // that it is of
+  absl::Duration told_round_time_;
 };
 
 }  // namespace weightmesh

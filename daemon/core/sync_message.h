@@ -59,6 +59,9 @@ struct ReplicaInfo {
   double consensus_distance = 0;  // its estimate of (1/n)·Σ‖xᵢ − x̄‖² then
 };
 
+// What a round is said to take, at most.
+constexpr absl::Duration kRoundTimeMax = absl::Hours(1);
+
 // Fields as RunState of peer.proto.
 struct RunState {
   std::string run_id;
@@ -69,6 +72,7 @@ struct RunState {
   uint64_t waiting_digest = 0;
   uint64_t view_digest = 0;
   Round newest_round{};
+  absl::Duration round_time;
   std::vector<ReplicaInfo> replicas;
 };
 

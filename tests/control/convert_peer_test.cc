@@ -48,6 +48,7 @@ TEST(ConvertPeer, SyncKeepsEveryField) {
   EXPECT_EQ(run.founders, sent.runs[0].founders);
   EXPECT_EQ(run.view_digest, 77u);
   EXPECT_EQ(run.newest_round, Round{103});
+  EXPECT_EQ(run.round_time, absl::Milliseconds(140));
   EXPECT_EQ(FoundingDigest(run.founding), FoundingDigest(sent.runs[0].founding));
   ASSERT_EQ(run.replicas.size(), 2u);
   EXPECT_EQ(run.replicas[1].name, "node1/0");
@@ -224,6 +225,8 @@ TEST(ConvertPeer, RefusesWrongRuns) {
         }},
        {"newest_round is 4611686018427387904; it must be at most 4611686018427387903",
         [](auto* run) { run->set_newest_round(uint64_t{1} << 62); }},
+       {"round_time_us is 3600000001; it must be at most 3600000000",
+        [](auto* run) { run->set_round_time_us(3600000001); }},
        {"replicas[0]: published_round is 18446744073709551615",
         [](auto* run) { run->mutable_replicas(0)->set_published_round(~uint64_t{0}); }},
        {"replicas[0]: mixed_round is 18446744073709551615",

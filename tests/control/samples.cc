@@ -41,6 +41,7 @@ RunState SampleRunState() {
   for (uint64_t k = 0; k < 4; ++k) run.founders.push_back(SampleReplica(k).replica_id);
   run.view_digest = 77;
   run.newest_round = Round{103};
+  run.round_time = absl::Milliseconds(140);
   run.replicas = {SampleReplica(0), SampleReplica(1)};
   return run;
 }

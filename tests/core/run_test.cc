@@ -110,6 +110,21 @@ TEST_F(DerangementRunTest, WhoGoesStaysInTheView) {
   EXPECT_EQ(Who(20), (List{1, 3, 5})) << "but not one that never began";
 }
 
+TEST_F(RunTest, WhatFewRoundsTookIsNotBelievedBeforeWhatOthersHaveMeasured) {
+  absl::Time now = absl::UnixEpoch();
+  EXPECT_TRUE(run_.Observe(now, Round{100}));
+  EXPECT_TRUE(run_.Observe(now += absl::Milliseconds(2), Round{101})) << "of another daemon";
+  EXPECT_EQ(run_.measured_round_time(), absl::ZeroDuration());
+  EXPECT_EQ(Value(run_.AnnouncedRound()), 101u + 250 + 1) << "nobody knows better";
+  run_.HearRoundTime(absl::Milliseconds(20));
+  EXPECT_EQ(Value(run_.AnnouncedRound()), 101u + 25 + 1);
+  for (uint64_t round = 102; round <= 200; ++round) {
+    EXPECT_TRUE(run_.Observe(now += absl::Milliseconds(50), Round{round}));
+  }
+  EXPECT_NEAR(absl::ToDoubleMilliseconds(run_.measured_round_time()), 50, 1);
+  EXPECT_NEAR(Value(run_.AnnouncedRound()), 200 + 10 + 1, 1) << "its own measure, once it is one";
+}
+
 TEST_F(RunTest, ARoundIsAnnouncedSoFarAheadThatAllHear) {
   absl::Time now = absl::UnixEpoch();
   EXPECT_EQ(Value(run_.AnnouncedRound()), 2u) << "not measured yet: taken for long";
