@@ -212,6 +212,7 @@ class NodeCore::Impl final : public StepContext {
   uint64_t last_request_ = 0;
   uint64_t last_send_ = 0;
   uint64_t last_sync_ = 0;
+  uint64_t news_ = 0;  // how often SpreadNews was called
   // Of a daemon whose replicas are to leave.
   struct Drain {
     absl::Time deadline;

@@ -44,9 +44,7 @@ Run* NodeCore::Impl::SettleRecord(const NodeInfo& from, const RunState& state) {
       std::any_of(state.replicas.begin(), state.replicas.end(),
                   [](const ReplicaInfo& replica) { return IsLive(replica.state); });
   // A name that is used again: one of the two is of the run before.
-  const bool same_start = run != nullptr && run->started() && state.started &&
-                          run->founders().digest() == ViewDigest(state.founders);
-  if (run != nullptr && !same_start) {
+  if (run != nullptr && !IsSameRun(*run, from, state)) {
     if (state.ended) return nullptr;
     if (they_have_live && IsOver(*run)) {
       ForgetRun(run->run_id());
@@ -78,14 +76,31 @@ Run* NodeCore::Impl::SettleRecord(const NodeInfo& from, const RunState& state) {
       .first->second.get();
 }
 
-// Each daemon alone says what its replicas are: those of founders, and of who joined.
+// Both have started with the same founders; or they were founded apart from each other, and have
+// met since.
+bool NodeCore::Impl::IsSameRun(Run& run, const NodeInfo& from, const RunState& state) {
+  if (!run.started() || !state.started) return false;
+  if (run.founders().digest() == ViewDigest(state.founders)) return true;
+  return std::any_of(state.replicas.begin(), state.replicas.end(), [&](const ReplicaInfo& info) {
+    const Member* known = run.Find(info.replica_id);
+    return known != nullptr && known->node == from.node_id && known->session == from.session &&
+           known->info.life == info.life;
+  });
+}
+
+// Each daemon alone says what its replicas are: those of founders, and of who joined. Where more
+// come than replicas_min, some may start while others, who have not heard of them, do as well: they
+// are one run from the moment that they hear of each other, as the halves of one that was parted.
 void NodeCore::Impl::MergeMembers(Run* run, const NodeInfo& from, const RunState& state) {
   std::set<ReplicaId> named;
   for (const ReplicaInfo& info : state.replicas) {
     named.insert(info.replica_id);
     Member* known = run->Find(info.replica_id);
     const bool joined = info.state == ReplicaState::kJoining || info.active_from != kNoRound;
-    if (run->started() && known == nullptr && !joined) continue;  // no founder
+    const bool founded_apart = state.started && TakesPart(info.state) &&
+                               std::find(state.founders.begin(), state.founders.end(),
+                                         info.replica_id) != state.founders.end();
+    if (run->started() && known == nullptr && !joined && !founded_apart) continue;  // no founder
     const bool claimed = known != nullptr && (IsLive(known->info.state) || !joined);
     const bool elsewhere =
         claimed && !known->node.IsZero() && known->node != from.node_id &&
@@ -126,7 +141,8 @@ void NodeCore::Impl::MergeMembers(Run* run, const NodeInfo& from, const RunState
   for (ReplicaId replica : missing) {
     if (!run->started()) {
       run->Erase(replica);
-    } else if (state.started) {  // otherwise it may be an old message, overtaken by newer ones
+    } else if (state.started && IsLive(run->Find(replica)->info.state)) {
+      // Otherwise it may be an old message, overtaken by newer ones; and who has left, has left.
       run->Find(replica)->info.state = ReplicaState::kDead;
       run->MemberChanged();
     }

@@ -337,6 +337,14 @@ TEST_F(JoinedElsewhereTest, WhoIsNoFounderAndNeverJoinedHasNoPart) {
   EXPECT_EQ(TakingPart(10), 4u);
 }
 
+// More than replicas_min came, and some started without having heard of the others.
+TEST_F(JoinedElsewhereTest, WhoWasFoundedApartHasItsPart) {
+  harness_.Step(SyncReceived{harness_.MessageOf(kName, ReplicaState::kActive, {kName, 8}, true)});
+  EXPECT_EQ(TakingPart(10), 5u);
+  harness_.Step(SyncReceived{harness_.MessageOf(kName, ReplicaState::kLeft, {kName, 8}, true)});
+  EXPECT_EQ(TakingPart(10), 4u) << "and its end is believed";
+}
+
 TEST_F(JoinedElsewhereTest, NobodyComesBackWithinOneLife) {
   Hear(ReplicaState::kActive, 10);
   Hear(ReplicaState::kDead, 10);

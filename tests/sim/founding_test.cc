@@ -2,9 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <numeric>
 #include <set>
+#include <vector>
 
 #include "daemon/core/membership.h"
+#include "tests/sim/check/one_reader.h"
 #include "tests/sim/simulator.h"
 
 namespace weightmesh::sim {
@@ -27,6 +30,14 @@ bool AllSettled(Simulator& simulator) {
     if (state == TrainerState::kNew || state == TrainerState::kAttaching) return false;
   }
   return true;
+}
+
+// How many replicas the run was founded with, as node `k` knows.
+size_t Founders(Simulator& simulator, uint32_t k) {
+  for (const RunState& run : simulator.node(k).core().MakeSync().runs) {
+    if (run.run_id == "run") return run.founders.size();
+  }
+  return 0;
 }
 
 // The run has one and the same view on every node.
@@ -118,6 +129,45 @@ TEST(Founding, NodesWithoutReplicasHaveNoSay) {
     // The newest round comes to those without a replica by the regular syncs.
     simulator.RunFor(2 * SyncSpacing(options.sync_interval, 11));
     ExpectOneView(simulator, "run");
+    EXPECT_EQ(simulator.Audit(), "");
+  }
+}
+
+// replicas_min is reached on both sides of a cut: two runs under one name, until they hear of each
+// other. The same happens, rarely, where more than replicas_min come within a message's time.
+TEST(Founding, HalvesThatAreFoundedApartBecomeOneRun) {
+  constexpr uint32_t kReplicas = 6;
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    SimOptions options = Mesh(kReplicas, seed);
+    options.run.replicas_min = kReplicas / 2;
+    options.rounds = 600;
+    Simulator simulator(options);
+    simulator.StartNodes();
+    simulator.RunFor(absl::Seconds(2));
+    simulator.Part([](uint32_t a, uint32_t b) { return a % 2 != b % 2; });
+    simulator.AttachAll();
+    ASSERT_TRUE(simulator.RunUntil([&] { return AllSettled(simulator); }, absl::Seconds(5)));
+    simulator.RunFor(absl::Milliseconds(500));
+    for (uint32_t k = 0; k < kReplicas; ++k) {
+      ASSERT_EQ(simulator.trainer(k).state(), TrainerState::kTraining);
+      ASSERT_EQ(Founders(simulator, k), kReplicas / 2);
+    }
+    simulator.Part(nullptr);
+    const auto all_view_all = [&] {
+      for (uint32_t k = 0; k < kReplicas; ++k) {
+        const auto schedule = simulator.node(k).core().ScheduleOf("run", kNoRound, SegmentId{0});
+        if (!schedule.ok() || schedule->assignments.size() != kReplicas) return false;
+      }
+      return true;
+    };
+    ASSERT_TRUE(simulator.RunUntil(all_view_all, absl::Seconds(3)));
+    ExpectOneView(simulator, "run");
+    simulator.RunFor(absl::Seconds(1));  // the links are made, the rounds coupled
+    const Round from = Next(simulator.trainer(0).newest_round());
+    ASSERT_TRUE(simulator.RunToEnd());
+    std::vector<uint32_t> rows(kReplicas);
+    std::iota(rows.begin(), rows.end(), 0);
+    EXPECT_EQ(CheckOneReader(simulator.ledger(), rows, from, Round{Value(from) + 100}), "");
     EXPECT_EQ(simulator.Audit(), "");
   }
 }
