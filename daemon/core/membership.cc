@@ -22,16 +22,15 @@ constexpr absl::Duration kConnectTimeout = absl::Seconds(2);
 // Starts that lie closer together than messages may take are not told apart.
 constexpr absl::Duration kStartTolerance = absl::Seconds(1);
 
-// 1, or with `many` others 0.5 to 1.5: so that not all are synced with at the same time.
-double JitterOf(NodeId node, absl::Time now, bool many) {
-  if (!many) return 1;
-  return 0.5 + CounterRng(node.low ^ static_cast<uint64_t>(absl::ToUnixNanos(now))).Unit();
+// In [0, 1), another one for each node and time.
+double InTurn(NodeId node, absl::Time now) {
+  return CounterRng(node.low ^ static_cast<uint64_t>(absl::ToUnixNanos(now))).Unit();
 }
 
 }  // namespace
 
 Membership::Membership(MembershipOptions options, absl::Time now)
-    : options_(std::move(options)), next_deadline_(now) {
+    : options_(std::move(options)), next_seed_(now) {
   for (const std::string& address : options_.seeds) AddSeed(now, address, /*is_found=*/false);
 }
 
@@ -84,9 +83,8 @@ std::optional<Membership::Settled> Membership::Settle(absl::Time now, NodeId nod
   if (former_lives) peer.refused = gone;
   peer.started_at = claimant.started_at;
   peer.sequence = 0;
-  peer.sync_open = false;
   peer.next_sync = now;  // what the claimant said was not believed
-  next_deadline_ = std::min(next_deadline_, now);
+  EndSync(&peer);
   return Settled{gone, /*replaced=*/true};
 }
 
@@ -132,14 +130,15 @@ void Membership::LearnNode(absl::Time now, const NodeInfo& info, bool first_hand
     by_address_.emplace(Hash64(info.control_address), info.node_id);
     found->second.info = info;
     found->second.next_sync = now;
-    next_deadline_ = std::min(next_deadline_, now);
+    if (is_large()) {
+      const absl::Duration spacing = SyncSpacing(options_.sync_interval, peers_.size());
+      found->second.next_sync += spacing * InTurn(info.node_id, now);
+    }
+    SetDue(&found->second);
   }
   if (!first_hand) return;
   // What is asked at a former address can no longer be matched to the node.
-  if (found->second.info.control_address != info.control_address) {
-    found->second.sync_open = false;
-    WakeFor(now, found->second);
-  }
+  if (found->second.info.control_address != info.control_address) EndSync(&found->second);
   if (found->second.info.session != info.session) found->second.sequence = 0;
   SetInfo(&found->second, info);
 }
@@ -158,9 +157,28 @@ void Membership::ForgetAddress(const NodeInfo& info) {
       begin, end, [&info](const auto& entry) { return entry.second == info.node_id; }));
 }
 
-void Membership::Erase(Peers::iterator peer) {
-  ForgetAddress(peer->second.info);
-  peers_.erase(peer);
+void Membership::Erase(Peers::iterator entry) {
+  Peer& peer = entry->second;
+  ForgetAddress(peer.info);
+  due_.erase({peer.due, peer.info.node_id});
+  unheard_syncs_ -= peer.sync_unheard;
+  answering_ -= peer.Answers();
+  silent_ -= peer.silent;
+  peers_.erase(entry);
+}
+
+void Membership::SetSilent(Peer* peer, bool silent) {
+  answering_ -= peer->Answers();
+  silent_ -= peer->silent;
+  peer->silent = silent;
+  silent_ += peer->silent;
+  answering_ += peer->Answers();
+}
+
+void Membership::SetHeard(Peer* peer, absl::Time now) {
+  answering_ -= peer->Answers();
+  peer->heard_at = now;
+  answering_ += peer->Answers();
 }
 
 std::vector<Peer*> Membership::At(absl::string_view address) {
@@ -195,9 +213,9 @@ bool Membership::Heard(absl::Time now, NodeId node) {
   if (found == peers_.end() || found->second.left_session == found->second.info.session) {
     return false;
   }
-  found->second.heard_at = now;
   const bool was_silent = found->second.silent;
-  found->second.silent = false;
+  SetHeard(&found->second, now);
+  SetSilent(&found->second, false);
   found->second.silent_reason.clear();
   return was_silent;
 }
@@ -212,7 +230,7 @@ bool Membership::IsNewsToDetector(absl::Time now, NodeId node) {
 bool Membership::MarkSilent(absl::Time now, NodeId node, absl::string_view reason) {
   const auto found = peers_.find(node);
   if (found == peers_.end() || found->second.silent) return false;
-  found->second.silent = true;
+  SetSilent(&found->second, true);
   found->second.silent_reason = std::string(reason);
   found->second.silent_since = now;
   return true;
@@ -227,6 +245,7 @@ void Membership::Explain(NodeId node, absl::string_view reason) {
 
 std::vector<NodeInfo> Membership::ForgetSilent(absl::Time now,
                                                absl::FunctionRef<bool(NodeId)> is_needed) {
+  if (silent_ == 0 && given_way_.empty()) return {};
   std::vector<const Peer*> silent;
   for (const auto& [node, peer] : peers_) {
     if (peer.silent && !is_needed(node)) silent.push_back(&peer);
@@ -257,11 +276,10 @@ std::vector<NodeId> Membership::SyncAnswered(absl::Time now, absl::string_view a
     seed.node = from.node_id;
     seed.answered_at = now;
     seed.next_try = now + options_.sync_interval;
-    WakeFor(now, seed);
+    WakeForSeed(now, seed);
   }
   for (Peer* peer : At(address)) {
-    peer->sync_open = false;
-    WakeFor(now, *peer);
+    EndSync(peer);
     if (peer->info.node_id != from.node_id) displaced.push_back(peer->info.node_id);
   }
   return displaced;
@@ -273,12 +291,11 @@ std::vector<NodeId> Membership::SyncFailed(absl::Time now, absl::string_view add
     if (seed.address != address) continue;
     seed.open = false;
     seed.next_try = now + options_.sync_interval;
-    WakeFor(now, seed);
+    WakeForSeed(now, seed);
   }
   for (Peer* peer : At(address)) {
     if (!peer->sync_open) continue;
-    peer->sync_open = false;
-    WakeFor(now, *peer);
+    EndSync(peer);
     if (peer->heard_at <= peer->synced_at) unheard.push_back(peer->info.node_id);
   }
   return unheard;
@@ -361,77 +378,93 @@ void Membership::ConnectNow(absl::Time now, NodeId node, Actions* actions) {
 }
 
 void Membership::SyncSoon(absl::Time now, absl::FunctionRef<std::set<NodeId>()> concerned) {
-  if (peers_.size() <= kNewsFanout) {
-    for (auto& [node, peer] : peers_) SyncPeerSoon(now, &peer);
+  if (!is_large()) {
+    for (auto& [node, peer] : peers_) SyncPeerBy(now, &peer);
     return;
   }
   for (NodeId node : concerned()) {
     const auto found = peers_.find(node);
-    if (found != peers_.end()) SyncPeerSoon(now, &found->second);
-  }
-  // Ids are random: so are those that follow a random one.
-  CounterRng random(options_.self.node_id.low ^ static_cast<uint64_t>(absl::ToUnixNanos(now)));
-  auto next = peers_.lower_bound(NodeId{random.Next(), random.Next()});
-  for (size_t k = 0; k < kNewsFanout; ++k) {
-    if (next == peers_.end()) next = peers_.begin();
-    SyncPeerSoon(now, &next->second);
-    ++next;
+    if (found != peers_.end()) SyncPeerBy(now, &found->second);
   }
 }
 
-void Membership::SyncPeerSoon(absl::Time now, Peer* peer) {
+void Membership::Follow(absl::Time now, const NodeInfo& node, bool in_turn, Actions* actions) {
+  const auto found = peers_.find(node.node_id);
+  if (found == peers_.end() || !is_large()) return;
+  if (found->second.info.session != node.session) {
+    actions->push_back(Sync{node.control_address, SyncTimeout(options_.sync_interval)});
+    return;
+  }
+  const double wait = in_turn ? InTurn(options_.self.node_id, now) : 0;
+  SyncPeerBy(now + wait * options_.sync_interval, &found->second);
+}
+
+// At that time, or earlier.
+void Membership::SyncPeerBy(absl::Time time, Peer* peer) {
   if (peer->silent) return;
-  peer->next_sync = std::min(peer->next_sync, std::max(now, peer->synced_at + kNewsInterval));
-  // Of one that is open the end is waited for, however long its next one is due.
-  if (!peer->sync_open) next_deadline_ = std::min(next_deadline_, peer->next_sync);
+  peer->next_sync = std::min(peer->next_sync, std::max(time, peer->synced_at + kNewsInterval));
+  SetDue(peer);
+}
+
+// Of a sync that is open the end is waited for, however long the next one is due.
+void Membership::SetDue(Peer* peer) {
+  const NodeId node = peer->info.node_id;
+  due_.erase({peer->due, node});
+  peer->due = peer->sync_open ? absl::InfiniteFuture() : peer->next_sync;
+  if (!peer->sync_open) due_.emplace(peer->due, node);
+}
+
+void Membership::BeginSync(absl::Time now, Peer* peer, Actions* actions) {
+  peer->sync_open = true;
+  peer->sync_unheard = !peer->Answers();
+  unheard_syncs_ += peer->sync_unheard;
+  peer->synced_at = now;
+  SetDue(peer);
+  actions->push_back(Sync{peer->info.control_address, SyncTimeout(options_.sync_interval)});
+}
+
+void Membership::EndSync(Peer* peer) {
+  peer->sync_open = false;
+  unheard_syncs_ -= peer->sync_unheard;
+  peer->sync_unheard = false;
+  SetDue(peer);
 }
 
 void Membership::Tick(absl::Time now, Actions* actions) {
-  if (now < next_deadline_) return;
-  const auto sync = [&](Peer* peer) {
-    peer->sync_open = true;
-    peer->synced_at = now;
-    actions->push_back(Sync{peer->info.control_address, SyncTimeout(options_.sync_interval)});
-  };
-  const auto answering = std::count_if(peers_.begin(), peers_.end(),
-                                       [](const auto& entry) { return entry.second.Answers(); });
-  const absl::Duration spacing =
-      SyncSpacing(options_.sync_interval, static_cast<size_t>(answering));
+  if (now < next_deadline()) return;
+  const absl::Duration spacing = SyncSpacing(options_.sync_interval, answering_);
+  const bool many = spacing > options_.sync_interval;
+  std::vector<Peer*> due;
+  for (auto next = due_.begin(); next != due_.end() && next->first <= now; ++next) {
+    due.push_back(&peers_.at(next->second));
+  }
   std::vector<Peer*> unheard;
-  size_t unheard_open = 0;
-  for (auto& [node, peer] : peers_) {
-    if (peer.sync_open && !peer.Answers()) ++unheard_open;
-    if (peer.sync_open || now < peer.next_sync) continue;
-    peer.next_sync = now + options_.sync_interval;
-    if (peer.Answers()) {
-      peer.next_sync = now + spacing * JitterOf(node, now, spacing > options_.sync_interval);
-      sync(&peer);
+  for (Peer* peer : due) {
+    peer->next_sync = now + options_.sync_interval;
+    if (peer->Answers()) {
+      // So that not all are synced with at the same time.
+      if (many) peer->next_sync = now + spacing * (0.5 + InTurn(peer->info.node_id, now));
+      BeginSync(now, peer, actions);
     } else {
-      unheard.push_back(&peer);
+      SetDue(peer);
+      unheard.push_back(peer);
     }
   }
   // In turn: who was tried longest ago comes first.
-  const size_t room = kUnheardSyncsMax - std::min(kUnheardSyncsMax, unheard_open);
+  const size_t room = kUnheardSyncsMax - std::min(kUnheardSyncsMax, unheard_syncs_);
   std::stable_sort(unheard.begin(), unheard.end(),
                    [](const Peer* a, const Peer* b) { return a->synced_at < b->synced_at; });
   if (unheard.size() > room) unheard.resize(room);
-  for (Peer* peer : unheard) sync(peer);
-  AskSeeds(now, actions);
-  ScheduleTick(now);
+  for (Peer* peer : unheard) BeginSync(now, peer, actions);
+  if (now >= next_seed_) AskSeeds(now, actions);
 }
 
-void Membership::WakeFor(absl::Time now, const Peer& peer) {
-  if (!peer.sync_open) next_deadline_ = std::min(next_deadline_, std::max(now, peer.next_sync));
+absl::Time Membership::next_deadline() const {
+  return due_.empty() ? next_seed_ : std::min(next_seed_, due_.begin()->first);
 }
 
-void Membership::WakeFor(absl::Time now, const Seed& seed) {
-  if (!seed.open) next_deadline_ = std::min(next_deadline_, std::max(now, seed.next_try));
-}
-
-void Membership::ScheduleTick(absl::Time now) {
-  next_deadline_ = absl::InfiniteFuture();
-  for (const auto& [node, peer] : peers_) WakeFor(now, peer);
-  for (const Seed& seed : seeds_) WakeFor(now, seed);
+void Membership::WakeForSeed(absl::Time now, const Seed& seed) {
+  if (!seed.open) next_seed_ = std::min(next_seed_, std::max(now, seed.next_try));
 }
 
 }  // namespace weightmesh

@@ -12,6 +12,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -57,8 +58,10 @@ struct Peer {
   friend class Membership;
   uint64_t sequence = 0;  // of the newest message of info.session
   bool sync_open = false;
+  bool sync_unheard = false;                    // the open sync began while it did not answer
   absl::Time synced_at = absl::InfinitePast();  // when the open sync began
   absl::Time next_sync;
+  absl::Time due = absl::InfiniteFuture();  // its place in Membership::due_; infinite: none
   bool probe_open = false;
   absl::Time probed_at = absl::InfinitePast();   // when the open probe began
   absl::Time vouched_at = absl::InfinitePast();  // when the failure detector last heard of it
@@ -84,8 +87,11 @@ absl::Duration SyncTimeout(absl::Duration sync_interval);
 constexpr size_t kSyncsPerInterval = 8;
 absl::Duration SyncSpacing(absl::Duration sync_interval, size_t peers);
 
-// How many others a node tells of news at once, besides those whom it concerns.
-constexpr size_t kNewsFanout = 32;
+// In a mesh of up to so many others each syncs with all of them as soon as it knows them, and again
+// whenever it has news of a run. In a larger one that would be n² syncs for each change: there a
+// node syncs at once with those whom the change concerns; the failure detector tells all others
+// that there is news, and they come for it (Follow).
+constexpr size_t kAllSyncMax = 32;
 
 struct MembershipOptions {
   NodeInfo self;
@@ -121,7 +127,7 @@ class Membership {
   // `sender` has spoken for itself, otherwise than by a sync.
   void Speaks(absl::Time now, const NodeInfo& sender, absl::Duration uptime);
   // Adds a node that others tell of, or that asks for a link, unless nodes_max are known. It is
-  // synced with at once.
+  // synced with at once; in a large mesh, in its turn.
   void Meet(absl::Time now, const NodeInfo& node) { LearnNode(now, node, /*first_hand=*/false); }
   // The process that is known has another address now.
   void Moves(absl::Time now, const NodeInfo& node);
@@ -178,11 +184,15 @@ class Membership {
   void LinkWorks(NodeId node);
 
   // There is news: syncs with all that answer, without waiting for the interval; in a large mesh
-  // with `concerned` and kNewsFanout others, and the rest hear of it by their own syncs.
+  // with `concerned` alone.
   void SyncSoon(absl::Time now, absl::FunctionRef<std::set<NodeId>()> concerned);
+  // `node` has news, as others tell. In a large mesh it is synced with: now, or (`in_turn`) at a
+  // random time within the interval, for all others come as well. A process of it that is not known
+  // here is asked where others say that it is.
+  void Follow(absl::Time now, const NodeInfo& node, bool in_turn, Actions* actions);
 
   void Tick(absl::Time now, Actions* actions);
-  absl::Time next_deadline() const { return next_deadline_; }
+  absl::Time next_deadline() const;
 
  private:
   struct Seed {
@@ -204,17 +214,25 @@ class Membership {
   void ForgetAddress(const NodeInfo& info);
   void Erase(Peers::iterator peer);
   std::vector<Peer*> At(absl::string_view address);
-  void SyncPeerSoon(absl::Time now, Peer* peer);
-  void WakeFor(absl::Time now, const Peer& peer);
-  void WakeFor(absl::Time now, const Seed& seed);
-  void ScheduleTick(absl::Time now);
+  bool is_large() const { return peers_.size() > kAllSyncMax; }
+  void BeginSync(absl::Time now, Peer* peer, Actions* actions);
+  void EndSync(Peer* peer);
+  void SyncPeerBy(absl::Time time, Peer* peer);
+  void SetSilent(Peer* peer, bool silent);
+  void SetHeard(Peer* peer, absl::Time now);
+  void SetDue(Peer* peer);
+  void WakeForSeed(absl::Time now, const Seed& seed);
 
   const MembershipOptions options_;
   Peers peers_;
-  std::multimap<uint64_t, NodeId> by_address_;  // by the hash of their control address
+  std::multimap<uint64_t, NodeId> by_address_;   // by the hash of their control address
+  std::set<std::pair<absl::Time, NodeId>> due_;  // whose next sync begins then
+  size_t answering_ = 0;                         // peers that do
+  size_t silent_ = 0;
+  size_t unheard_syncs_ = 0;  // open, with those that did not answer when they began
   std::vector<Seed> seeds_;
+  absl::Time next_seed_;
   std::vector<NodeInfo> given_way_;
-  absl::Time next_deadline_;
 };
 
 // Which of two live processes with one node_id must go: the one that started later; the one with

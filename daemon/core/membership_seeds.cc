@@ -38,6 +38,8 @@ void Membership::AskSeeds(absl::Time now, Actions* actions) {
     seed->tried_at = now;
     actions->push_back(Sync{seed->address, SyncTimeout(options_.sync_interval)});
   }
+  next_seed_ = absl::InfiniteFuture();
+  for (const Seed& seed : seeds_) WakeForSeed(now, seed);
 }
 
 void Membership::AddSeed(absl::Time now, const std::string& address, bool is_found) {
@@ -59,7 +61,7 @@ void Membership::FindSeeds(absl::Time now, const std::vector<std::string>& addre
   for (const std::string& address : addresses) {
     if (known.insert(address).second) AddSeed(now, address, /*is_found=*/true);
   }
-  next_deadline_ = std::min(next_deadline_, now);
+  next_seed_ = std::min(next_seed_, now);
 }
 
 }  // namespace weightmesh

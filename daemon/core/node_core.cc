@@ -219,6 +219,11 @@ void NodeCore::Impl::On(const TrainerGone& event) {
 }
 
 void NodeCore::Impl::SpreadNews() {
+  swim_.SetRecord(now_, absl::StrCat(++news_));
+  TellHosts();
+}
+
+void NodeCore::Impl::TellHosts() {
   membership_.SyncSoon(now_, [this] {
     std::set<NodeId> hosts;
     for (const auto& [name, run] : runs_) {

@@ -121,8 +121,12 @@ class NodeCore::Impl final : public StepContext {
   void Silence(NodeId node, absl::string_view reason);
   void ObserveRound(RunKey key, Round round);
   void TellNewestRound(Run* run);
-  // Something of a run has changed here that others wait for: they are told at once.
+  // Something has changed in a replica here: who has a part in a run is told at once, all others by
+  // the failure detector.
   void SpreadNews();
+  // The first half of that.
+  void TellHosts();
+  void FollowNews(NodeId node);
   void TickReplicas();
   void FreeReplicas();
   void Warn(std::string text) { Emit(Log{LogLevel::kWarning, std::move(text)}); }
@@ -175,6 +179,7 @@ class NodeCore::Impl final : public StepContext {
   std::string LimitReached(const AttachRequested& event);
   void MergeRun(const NodeInfo& from, const RunState& state);
   Run* SettleRecord(const NodeInfo& from, const RunState& state);
+  static bool IsSameRun(Run& run, const NodeInfo& from, const RunState& state);
   void MergeMembers(Run* run, const NodeInfo& from, const RunState& state);
   void RefuseWaiting(Run* run, RefuseAttach refusal);
   std::vector<std::string> HostsOf(const Run& run) const;

@@ -219,15 +219,16 @@ void NodeCore::Impl::StartRun(Run* run, const std::vector<ReplicaId>& founders) 
     RemoveLocal(attach);
   }
   unreleased_[run->run_id()] = now_ + kLinkWait;
-  SpreadNews();
+  if (IsHeld(*run)) SpreadNews();
   TryRelease(run);
 }
 
 // Trainers start, or catch up, once their daemon has a data link to every member's, or has waited
-// long enough.
+// long enough. A daemon without any of them needs no links.
 void NodeCore::Impl::TryRelease(Run* run) {
   const auto wait = unreleased_.find(run->run_id());
   if (wait == unreleased_.end()) return;
+  const bool is_held = IsHeld(*run);
   bool ready = true;
   for (uint32_t number = 0; number < run->roster_size(); ++number) {
     const Member& member = run->MemberAt(number);
@@ -235,12 +236,18 @@ void NodeCore::Impl::TryRelease(Run* run) {
     // Who is gone or silent is redirected around.
     const Peer* peer = membership_.Find(member.node);
     if (member.host_gone || (peer != nullptr && peer->silent)) continue;
-    if (!member.node.IsZero()) membership_.ConnectNow(now_, member.node, actions_);
-    ready &= !member.node.IsZero() && membership_.IsLinked(member.node);
+    if (member.node.IsZero()) {
+      ready = false;
+    } else if (is_held) {
+      membership_.ConnectNow(now_, member.node, actions_);
+      ready &= membership_.IsLinked(member.node);
+    }
   }
   if (!ready && now_ < wait->second) return;
   unreleased_.erase(wait);
-  if (!ready) Warn(absl::StrCat("run ", run->run_id(), " goes on without links to all members"));
+  if (!ready && is_held) {
+    Warn(absl::StrCat("run ", run->run_id(), " goes on without links to all members"));
+  }
   // Of whom nobody has told by now was gone before this daemon came; its own word would bring it
   // in.
   for (uint32_t number = 0; number < run->roster_size(); ++number) {
@@ -253,7 +260,7 @@ void NodeCore::Impl::TryRelease(Run* run) {
     local->Start();
     if (drain_.has_value()) local->Drain();
   }
-  SpreadNews();
+  if (is_held) SpreadNews();
 }
 
 // --- time ---
@@ -274,7 +281,7 @@ void NodeCore::Impl::TickRuns() {
   for (auto& [name, run] : runs_) {
     TryStart(run.get());
     TryRelease(run.get());
-    if (!run->started()) continue;
+    if (!run->started() || !IsHeld(*run)) continue;
     // A daemon that came back, or a link that could not be made at the start.
     for (uint32_t number = 0; number < run->roster_size(); ++number) {
       const Member& member = run->MemberAt(number);

@@ -120,6 +120,13 @@ std::string NodeCore::Impl::DescribeAccuser(NodeId by) const {
   return DescribeNode(by);
 }
 
+// A node whose record says something has replicas, or had them, and told of a change in them.
+void NodeCore::Impl::FollowNews(NodeId node) {
+  const swim::Member* member = swim_.Find(node);
+  if (member == nullptr || member->record.empty()) return;
+  membership_.Follow(now_, member->info, /*in_turn=*/hosted_.empty(), actions_);
+}
+
 void NodeCore::Impl::OnNotice(const swim::Notice& notice) {
   const NodeInfo& node = notice.node;
   const std::string name =
@@ -127,6 +134,7 @@ void NodeCore::Impl::OnNotice(const swim::Notice& notice) {
   switch (notice.kind) {
     case swim::NoticeKind::kJoined:
       membership_.Meet(now_, node);
+      FollowNews(node.node_id);
       return Inform(absl::StrCat(name, " is in the mesh, of ", swim_.living(), " daemons now"));
     case swim::NoticeKind::kSuspected:
       return Inform(
@@ -148,13 +156,16 @@ void NodeCore::Impl::OnNotice(const swim::Notice& notice) {
           membership_.Find(node.node_id)->info.session == node.session) {
         Heard(node.node_id);
       }
+      FollowNews(node.node_id);
       return Inform(absl::StrCat(name, " is back in the mesh"));
     case swim::NoticeKind::kChanged:
-      return membership_.Moves(now_, node);
+      membership_.Moves(now_, node);
+      return FollowNews(node.node_id);
     case swim::NoticeKind::kDefended:
       return Warn(absl::StrCat("this daemon was held for dead or suspect by ",
                                DescribeAccuser(notice.by), "; it has told the mesh that it lives"));
     case swim::NoticeKind::kRestarted:  // believed once it speaks for itself: node_identity.cc
+      return FollowNews(node.node_id);
     case swim::NoticeKind::kContested:  // likewise
     case swim::NoticeKind::kForgotten:  // node_forgetting.cc forgets by its own rules
       return;

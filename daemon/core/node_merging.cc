@@ -26,7 +26,7 @@ void NodeCore::Impl::MergeRun(const NodeInfo& from, const RunState& state) {
   }
   if (run->started()) return TryRelease(run);
   if (run->Waiting().size() != waiting_before) {
-    SpreadNews();
+    if (IsHeld(*run)) TellHosts();
     ReportProgressOf(run);
   }
   if (state.started) {

@@ -203,7 +203,7 @@ TEST(LargeMembership, MadeUpNodesAreTriedAFewAtATimeAndInTurn) {
   for (uint32_t k = 2; k < 1000; ++k) membership.Meet(now, Info(k));
   membership.Heard(now, Info(1).node_id);
   std::set<std::string> tried;
-  for (int second = 0; second < 8; ++second) {
+  for (absl::Time end = now + SyncSpacing(kInterval, 1000); now <= end; now += kInterval) {
     Actions actions;
     membership.Tick(now, &actions);
     std::set<std::string> addresses;
@@ -214,7 +214,6 @@ TEST(LargeMembership, MadeUpNodesAreTriedAFewAtATimeAndInTurn) {
     membership.SyncAnswered(now, Info(1).control_address, Info(1));
     for (const std::string& address : addresses) membership.SyncFailed(now, address);
     tried.insert(addresses.begin(), addresses.end());
-    now += kInterval;
   }
   EXPECT_EQ(tried.size(), 999u);
 }
@@ -323,41 +322,90 @@ TEST_F(MembershipTest, TheDetectorDoesNotHearOfEverySign) {
 }
 
 // With all it would be as many calls for each change as there are nodes, squared.
-TEST(LargeMesh, NewsGoToThoseWhomTheyConcernAndAFewOthers) {
-  absl::Time now = absl::UnixEpoch();
-  Membership membership(MembershipOptions{Info(0), {}, kInterval, 4096}, now);
-  CounterRng ids(1);
-  std::vector<NodeInfo> nodes;
-  for (uint32_t k = 1; k <= 200; ++k) {
-    SyncMessage message = From(k);
-    message.self.node_id = NodeId{ids.Next(), ids.Next()};  // all over the space of ids, as made
-    nodes.push_back(message.self);
-    membership.Learn(now, message);
-    membership.Heard(now, message.self.node_id);
+class LargeMeshTest : public testing::Test {
+ protected:
+  static constexpr uint32_t kNodes = 200;
+
+  LargeMeshTest() : membership_(MembershipOptions{Info(0), {}, kInterval, 4096}, now_) {
+    for (uint32_t k = 1; k <= kNodes; ++k) membership_.Meet(now_, Info(k));
   }
-  const auto told = [&] {
-    Actions actions;
-    membership.Tick(now, &actions);
-    std::set<std::string> addresses;
-    for (const Action& action : actions) addresses.insert(std::get<Sync>(action).address);
-    for (const NodeInfo& node : nodes) {
-      membership.SyncAnswered(now, node.control_address, node);
+
+  // Ticks whenever there is something to do, until then; all answer. Whom it synced with, and when.
+  std::multimap<std::string, absl::Time> RunFor(absl::Duration time) {
+    const absl::Time end = now_ + time;
+    std::multimap<std::string, absl::Time> asked;
+    for (; membership_.next_deadline() <= end;) {
+      now_ = std::max(now_, membership_.next_deadline());
+      Actions actions;
+      membership_.Tick(now_, &actions);
+      for (const Action& action : actions) {
+        const std::string& address = std::get<Sync>(action).address;
+        asked.emplace(address, now_);
+        const auto node =
+            std::find_if(membership_.peers().begin(), membership_.peers().end(),
+                         [&](const auto& p) { return p.second.info.control_address == address; });
+        if (node == membership_.peers().end()) continue;
+        membership_.Heard(now_, node->first);
+        membership_.SyncAnswered(now_, address, node->second.info);
+      }
     }
-    return addresses;
-  };
-  EXPECT_EQ(told().size(), 200u) << "all are new";
-  std::set<std::string> ever;
-  const NodeInfo& concerned = nodes[7];
-  for (int news = 0; news < 40; ++news) {
-    now += absl::Milliseconds(20);
-    membership.SyncSoon(now, [&] { return std::set<NodeId>{concerned.node_id, NodeId{0, 3}}; });
-    const std::set<std::string> addresses = told();
-    EXPECT_TRUE(addresses.contains(concerned.control_address));
-    EXPECT_GE(addresses.size(), kNewsFanout);
-    EXPECT_LE(addresses.size(), kNewsFanout + 1);
-    ever.insert(addresses.begin(), addresses.end());
+    now_ = end;
+    return asked;
   }
-  EXPECT_GT(ever.size(), 190u) << "each time others";
+
+  absl::Time now_ = absl::UnixEpoch();
+  Membership membership_;
+};
+
+TEST_F(LargeMeshTest, WhoIsHeardOfIsSyncedWithInTurn) {
+  const absl::Time began = now_;
+  EXPECT_EQ(RunFor(absl::ZeroDuration()).size(), kAllSyncMax) << "with the first ones at once";
+  const auto asked = RunFor(SyncSpacing(kInterval, kNodes));
+  std::set<std::string> ever;
+  for (const auto& [address, time] : asked) ever.insert(address);
+  EXPECT_GE(ever.size(), kNodes - kAllSyncMax) << "with everybody else within a turn";
+  const auto soon = std::count_if(asked.begin(), asked.end(), [&](const auto& entry) {
+    return entry.second < began + kInterval;
+  });
+  EXPECT_LT(soon, 60) << "but not all together";
+}
+
+TEST_F(LargeMeshTest, NewsGoToThoseWhomTheyConcern) {
+  RunFor(SyncSpacing(kInterval, kNodes));
+  membership_.SyncSoon(now_, [] { return std::set<NodeId>{NodeId{1, 7}, NodeId{0, 3}}; });
+  EXPECT_EQ(membership_.next_deadline(), now_);
+  const auto asked = RunFor(absl::ZeroDuration());
+  EXPECT_EQ(asked.size(), 1u);
+  EXPECT_TRUE(asked.contains("node7:7070"));
+}
+
+TEST_F(LargeMeshTest, NewsAreFollowedAtOnceOrInTurn) {
+  RunFor(SyncSpacing(kInterval, kNodes));
+  Actions actions;
+  membership_.Follow(now_, Info(7), /*in_turn=*/false, &actions);
+  EXPECT_TRUE(RunFor(absl::ZeroDuration()).contains("node7:7070"));
+  now_ += absl::Milliseconds(20);
+  membership_.Follow(now_, Info(9), /*in_turn=*/true, &actions);
+  EXPECT_TRUE(RunFor(kInterval).contains("node9:7070"));
+  EXPECT_TRUE(actions.empty());
+  NodeInfo successor = Info(11);
+  successor.session = 5;
+  successor.control_address = "elsewhere:7070";
+  membership_.Follow(now_, successor, /*in_turn=*/true, &actions);
+  ASSERT_EQ(actions.size(), 1u) << "a process that is not known is asked where others say it is";
+  EXPECT_EQ(std::get<Sync>(actions[0]).address, "elsewhere:7070");
+  EXPECT_EQ(membership_.Find(NodeId{1, 11})->info, Info(11)) << "and believed when it answers";
+}
+
+TEST_F(MembershipTest, InASmallMeshNewsComeByThemselves) {
+  membership_.Learn(now_, From(1));
+  Tick();
+  membership_.SyncAnswered(now_, "node1:7070", Info(1));
+  Actions actions;
+  now_ += absl::Milliseconds(20);
+  membership_.Follow(now_, Info(1), /*in_turn=*/false, &actions);
+  EXPECT_EQ(Tick(), Addresses{});
+  EXPECT_TRUE(actions.empty());
 }
 
 TEST(SyncSpacing, EachIntervalTheSameNumberOfSyncs) {
