@@ -18,14 +18,27 @@ std::optional<uint32_t> ControlPlane::IndexOf(const World& world, const std::str
   return index;
 }
 
+// What a call holds, its messages above all, goes when it has ended and nobody will serve it any
+// more, not when its time is up: thousands of nodes have many calls within a timeout.
 void ControlPlane::Start(Call new_call) {
-  const auto call = std::make_shared<const Call>(std::move(new_call));
-  const auto ended = std::make_shared<bool>(false);
+  struct Open : Call {
+    bool ended = false;
+    int unserved = 0;
+  };
+  const auto call = std::make_shared<Open>(Open{std::move(new_call)});
+  const auto let_go = [call] {
+    if (!call->ended || call->unserved > 0) return;
+    call->serve = nullptr;
+    call->fail = nullptr;
+  };
   SimNode* const caller = world_->nodes[call->caller];
-  const auto fail = [call, ended, caller](const std::string& reason) {
-    if (*ended) return;
-    *ended = true;
-    caller->Step(call->fail(reason));
+  const auto end = [call, caller, let_go](const Event& event) {
+    call->ended = true;
+    caller->Step(event);
+    let_go();
+  };
+  const auto fail = [call, end](const char* reason) {
+    if (!call->ended) end(call->fail(reason));
   };
   caller->process().PostToSelf(call->timeout, [fail] { fail("deadline exceeded"); });
   if (!call->callee.has_value()) return;
@@ -35,17 +48,19 @@ void ControlPlane::Start(Call new_call) {
     caller->process().PostToSelf(Delay(), [fail] { fail("connection refused"); });
     return;
   }
-  const auto reply = [this, call, ended, caller](Event answer) {
+  const auto reply = [this, call, end, caller](Event answer) {
     if (!Passes(*call->callee, call->caller)) return;
-    caller->process().PostToSelf(Delay(), [ended, caller, answer = std::move(answer)] {
-      if (*ended) return;
-      *ended = true;
-      caller->Step(answer);
+    caller->process().PostToSelf(Delay(), [call, end, answer = std::move(answer)] {
+      if (!call->ended) end(answer);
     });
   };
-  const int copies = world_->Chance(world_->options.control_duplicate) ? 2 : 1;
-  for (int copy = 0; copy < copies; ++copy) {
-    callee->process().PostToSelf(Delay(), [call, reply] { call->serve(reply); });
+  call->unserved = world_->Chance(world_->options.control_duplicate) ? 2 : 1;
+  for (int copy = 0, copies = call->unserved; copy < copies; ++copy) {
+    callee->process().PostToSelf(Delay(), [call, reply, let_go] {
+      call->serve(reply);
+      --call->unserved;
+      let_go();
+    });
   }
 }
 

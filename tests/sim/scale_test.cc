@@ -2,6 +2,7 @@
 //
 // WEIGHTMESH_SIM_NODES=1024 makes one of so many daemons, up to the 4,096 that a mesh may have.
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -26,7 +27,7 @@ uint32_t NodesWanted() {
   return text != nullptr && absl::SimpleAtoi(text, &nodes) ? nodes : kNodes;
 }
 
-// What each phase takes: virtual time, and this process's.
+// What each phase takes: virtual time, this process's, and its memory at the end.
 class Stopwatch {
  public:
   explicit Stopwatch(const Simulator* simulator) : simulator_(simulator) { Lap(nullptr); }
@@ -34,9 +35,10 @@ class Stopwatch {
     const std::clock_t now = std::clock();
     if (what != nullptr) {
       std::printf(
-          "%5u daemons %-26s %6.2f s virtual, %7.2f s of CPU, %9lu steps of the cores\n",
+          "%5u daemons %-26s %6.2f s virtual, %7.2f s of CPU, %9lu steps of the cores, %6.0f MiB\n",
           simulator_->nodes(), what, absl::ToDoubleSeconds(simulator_->elapsed() - elapsed_),
-          static_cast<double>(now - now_) / CLOCKS_PER_SEC, simulator_->core_steps() - steps_);
+          static_cast<double>(now - now_) / CLOCKS_PER_SEC, simulator_->core_steps() - steps_,
+          static_cast<double>(mallinfo2().uordblks + mallinfo2().hblkhd) / (1 << 20));
       std::fflush(stdout);
     }
     now_ = now;
