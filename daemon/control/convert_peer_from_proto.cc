@@ -12,6 +12,7 @@
 #include "daemon/control/convert_peer.h"
 #include "daemon/control/message_limits.h"
 #include "daemon/core/clean_text.h"
+#include "daemon/core/view.h"
 
 namespace weightmesh {
 namespace {
@@ -88,9 +89,13 @@ absl::Status ReadFounders(const v1::RunState& proto, RunState* run) {
   if (absl::Status s = CheckCount("founders", proto.founders_size(), kFoundersMax); !s.ok()) {
     return s;
   }
-  if (run->started != !proto.founders().empty()) {
+  const bool has_digest = proto.founders_digest() != 0;
+  if (run->started != (!proto.founders().empty() || has_digest)) {
     return Wrong("started is ", run->started ? "true" : "false", " with ", proto.founders_size(),
-                 " founders");
+                 " founders and ", has_digest ? "a" : "no", " digest of them");
+  }
+  if (has_digest && !proto.founders().empty()) {
+    return Wrong("founders are given, and founders_digest as well");
   }
   absl::flat_hash_set<ReplicaId> seen;
   for (int k = 0; k < proto.founders_size(); ++k) {
@@ -101,6 +106,9 @@ absl::Status ReadFounders(const v1::RunState& proto, RunState* run) {
     }
     run->founders.push_back(*id);
   }
+  run->founders_digest = has_digest     ? proto.founders_digest()
+                         : run->started ? ViewDigest(run->founders)
+                                        : 0;
   return absl::OkStatus();
 }
 
@@ -119,7 +127,7 @@ absl::Status ReadReplicas(const v1::RunState& proto, RunState* run) {
     }
     const bool joined =
         replica->state == ReplicaState::kJoining || replica->active_from != kNoRound;
-    if (run->started && !joined && !founders.contains(replica->replica_id)) {
+    if (!founders.empty() && !joined && !founders.contains(replica->replica_id)) {
       return Wrong("replicas[", k, "]: ", replica->replica_id.ToString(),
                    " is not among the founders of a run that has started, and has not joined");
     }

@@ -22,6 +22,7 @@ v1::RunState ToProto(const RunState& run) {
   proto.set_started(run.started);
   proto.set_ended(run.ended);
   for (const ReplicaId& founder : run.founders) *proto.add_founders() = ToProto(founder);
+  if (run.founders.empty()) proto.set_founders_digest(run.founders_digest);
   proto.set_waiting_digest(run.waiting_digest);
   proto.set_view_digest(run.view_digest);
   proto.set_newest_round(Value(run.newest_round));

@@ -112,7 +112,7 @@ struct FramesRefused {
 
 // --- control plane ---
 
-// Another daemon's sync arrived. The driver answers with NodeCore::MakeSync() afterwards.
+// Another daemon's sync arrived. The driver answers with NodeCore::MakeSync(&message).
 struct SyncReceived {
   SyncMessage message;
 };

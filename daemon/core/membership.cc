@@ -48,6 +48,11 @@ absl::Duration SyncSpacing(absl::Duration sync_interval, size_t peers) {
   return sync_interval * std::max(1.0, intervals);
 }
 
+absl::Duration FollowSpread(absl::Duration sync_interval, size_t peers) {
+  const double intervals = static_cast<double>(peers) / static_cast<double>(kFollowersPerInterval);
+  return sync_interval * std::max(1.0, intervals);
+}
+
 Admission Membership::Admit(absl::Time now, const NodeInfo& sender, absl::Duration uptime,
                             absl::string_view answered_at) {
   const auto found = peers_.find(sender.node_id);
@@ -60,27 +65,28 @@ Admission Membership::Admit(absl::Time now, const NodeInfo& sender, absl::Durati
     peer.claimant.reset();
     return Admission::kSuccessor;
   }
-  if (peer.refused.session == sender.session) return Admission::kRefused;
+  if (peer.refused_session == sender.session) return Admission::kRefused;
   const bool claims_again =
-      peer.claimant.has_value() && peer.claimant->info.session == sender.session;
-  peer.claimant = Claimant{sender, now - uptime, claims_again ? peer.claimant->claimed_at : now};
+      peer.claimant != nullptr && peer.claimant->info.session == sender.session;
+  const absl::Time claimed_at = claims_again ? peer.claimant->claimed_at : now;
+  peer.claimant = std::make_unique<Claimant>(Claimant{sender, now - uptime, claimed_at});
   return Admission::kContested;
 }
 
 std::optional<Membership::Settled> Membership::Settle(absl::Time now, NodeId node,
                                                       bool former_lives) {
   const auto found = peers_.find(node);
-  if (found == peers_.end() || !found->second.claimant.has_value()) return std::nullopt;
+  if (found == peers_.end() || found->second.claimant == nullptr) return std::nullopt;
   Peer& peer = found->second;
-  const Claimant claimant = *std::exchange(peer.claimant, std::nullopt);
+  const Claimant claimant = *std::exchange(peer.claimant, nullptr);
   if (former_lives &&
       StartedLater(claimant.info, claimant.started_at, peer.info, peer.started_at)) {
-    peer.refused = claimant.info;
+    peer.refused_session = claimant.info.session;
     return Settled{claimant.info, /*replaced=*/false};
   }
   const NodeInfo gone = peer.info;
   SetInfo(&peer, claimant.info);
-  if (former_lives) peer.refused = gone;
+  if (former_lives) peer.refused_session = gone.session;
   peer.started_at = claimant.started_at;
   peer.sequence = 0;
   peer.next_sync = now;  // what the claimant said was not believed
@@ -322,7 +328,7 @@ void Membership::ProbeNow(absl::Time now, NodeId node, absl::Duration timeout, A
 
 bool Membership::IsClaimed(NodeId node) const {
   const Peer* peer = Find(node);
-  return peer != nullptr && peer->claimant.has_value();
+  return peer != nullptr && peer->claimant != nullptr;
 }
 
 bool Membership::WasProbedSinceClaim(NodeId node) const {
@@ -388,15 +394,22 @@ void Membership::SyncSoon(absl::Time now, absl::FunctionRef<std::set<NodeId>()> 
   }
 }
 
+void Membership::SyncAgain(absl::Time now, NodeId node) {
+  const auto found = peers_.find(node);
+  if (found == peers_.end()) return;
+  SyncPeerBy(std::max(now, found->second.synced_at + options_.sync_interval), &found->second);
+}
+
 void Membership::Follow(absl::Time now, const NodeInfo& node, bool in_turn, Actions* actions) {
   const auto found = peers_.find(node.node_id);
   if (found == peers_.end() || !is_large()) return;
-  if (found->second.info.session != node.session) {
-    actions->push_back(Sync{node.control_address, SyncTimeout(options_.sync_interval)});
-    return;
-  }
-  const double wait = in_turn ? InTurn(options_.self.node_id, now) : 0;
-  SyncPeerBy(now + wait * options_.sync_interval, &found->second);
+  const double turn = in_turn ? InTurn(options_.self.node_id, now) : 0;
+  const absl::Time time = now + turn * FollowSpread(options_.sync_interval, peers_.size());
+  if (found->second.info.session == node.session) return SyncPeerBy(time, &found->second);
+  const std::vector<Peer*> there = At(node.control_address);
+  for (Peer* peer : there) SyncPeerBy(time, peer);  // its former process, as a rule
+  if (!there.empty()) return;
+  actions->push_back(Sync{node.control_address, SyncTimeout(options_.sync_interval)});
 }
 
 // At that time, or earlier.

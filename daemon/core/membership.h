@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -49,8 +50,8 @@ struct Peer {
   absl::Time unanswered_since = absl::InfiniteFuture();
   // When the process of info.session started, as far as it says so itself.
   absl::Time started_at = absl::InfiniteFuture();
-  // A later process of this node_id, found out while this one lives; session 0: none.
-  NodeInfo refused;
+  // Of a later process of this node_id, found out while this one lives; 0: none.
+  SessionId refused_session = 0;
 
   bool Answers() const { return !silent && heard_at != absl::InfinitePast(); }
 
@@ -67,7 +68,7 @@ struct Peer {
   absl::Time vouched_at = absl::InfinitePast();  // when the failure detector last heard of it
   bool connect_open = false;
   absl::Time next_connect = absl::InfinitePast();
-  std::optional<Claimant> claimant;
+  std::unique_ptr<Claimant> claimant;
   SessionId left_session = 0;  // of a process that has left; 0: none
 };
 
@@ -86,6 +87,11 @@ absl::Duration SyncTimeout(absl::Duration sync_interval);
 // synced with each interval.
 constexpr size_t kSyncsPerInterval = 8;
 absl::Duration SyncSpacing(absl::Duration sync_interval, size_t peers);
+
+// Within which `peers` others come for the news of one: so that kFollowersPerInterval of them do
+// each interval.
+constexpr size_t kFollowersPerInterval = 512;
+absl::Duration FollowSpread(absl::Duration sync_interval, size_t peers);
 
 // In a mesh of up to so many others each syncs with all of them as soon as it knows them, and again
 // whenever it has news of a run. In a larger one that would be n² syncs for each change: there a
@@ -186,8 +192,11 @@ class Membership {
   // There is news: syncs with all that answer, without waiting for the interval; in a large mesh
   // with `concerned` alone.
   void SyncSoon(absl::Time now, absl::FunctionRef<std::set<NodeId>()> concerned);
+  // `node` knows what it has not told: it is asked at once, unless a sync began within the
+  // interval.
+  void SyncAgain(absl::Time now, NodeId node);
   // `node` has news, as others tell. In a large mesh it is synced with: now, or (`in_turn`) at a
-  // random time within the interval, for all others come as well. A process of it that is not known
+  // random time within FollowSpread, for all others come as well. A process of it that is not known
   // here is asked where others say that it is.
   void Follow(absl::Time now, const NodeInfo& node, bool in_turn, Actions* actions);
 

@@ -16,7 +16,7 @@ void NodeCore::Step(absl::Time now, const Event& event, Actions* actions) {
   impl_->Step(now, event, actions);
 }
 absl::Time NodeCore::next_deadline() const { return impl_->next_deadline(); }
-SyncMessage NodeCore::MakeSync() { return impl_->MakeSync(); }
+SyncMessage NodeCore::MakeSync(const SyncMessage* asked) { return impl_->MakeSync(asked); }
 absl::Status NodeCore::CheckLinkOffer(const NodeInfo& from) const {
   return impl_->CheckLinkOffer(from);
 }
@@ -382,11 +382,7 @@ void NodeCore::Impl::On(const LinkOffered& event) {
   const NodeId node = event.from.node_id;
   membership_.Meet(now_, event.from);
   for (const auto& [name, run] : runs_) {
-    const auto& members = run->members();
-    const bool shared = std::any_of(members.begin(), members.end(), [node](const auto& member) {
-      return member.second.node == node;
-    });
-    if (shared) return membership_.ConnectNow(now_, node, actions_);
+    if (run->HasMemberOn(node)) return membership_.ConnectNow(now_, node, actions_);
   }
 }
 

@@ -61,8 +61,8 @@ class NodeCore {
   // When Step must be called with TimerFired at the latest. May change with every Step.
   absl::Time next_deadline() const;
 
-  // What this node tells others.
-  SyncMessage MakeSync();
+  // What this node tells another: in answer to `asked`, or (null) of its own accord.
+  SyncMessage MakeSync(const SyncMessage* asked = nullptr);
   const NodeInfo& self() const;
   // Whether calls of that process are to be answered. AlreadyExists: its node_id belongs to another
   // live process, which started earlier; the message names both and the cure.

@@ -35,7 +35,7 @@ class NodeCore::Impl final : public StepContext {
 
   void Step(absl::Time now, const Event& event, Actions* actions);
   absl::Time next_deadline() const;
-  SyncMessage MakeSync();
+  SyncMessage MakeSync(const SyncMessage* asked);
   const NodeInfo& self() const { return options_.self; }
   absl::Status CheckCaller(const NodeInfo& from) const;
   absl::Status CheckLinkOffer(const NodeInfo& from) const;
@@ -194,6 +194,7 @@ class NodeCore::Impl final : public StepContext {
   std::string DescribeStart(const Run& run) const;
   std::string DescribeWaiting(const Run& run) const;
   double ViewAgreement(const Run& run) const;
+  bool TellsFounders(const Run& run, const SyncMessage* asked) const;
 
   const NodeCoreOptions options_;
   SlotKeeper* const keeper_;

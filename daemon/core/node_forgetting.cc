@@ -15,11 +15,8 @@ constexpr absl::Duration kEndedRunKept = absl::Minutes(10);
 // A node with a part in a run, even one that has ended, goes with the run.
 void NodeCore::Impl::ForgetSilentNodes() {
   const auto has_part = [this](NodeId node) {
-    return std::any_of(runs_.begin(), runs_.end(), [node](const auto& entry) {
-      const auto& members = entry.second->members();
-      return std::any_of(members.begin(), members.end(),
-                         [node](const auto& member) { return member.second.node == node; });
-    });
+    return std::any_of(runs_.begin(), runs_.end(),
+                       [node](const auto& entry) { return entry.second->HasMemberOn(node); });
   };
   for (const NodeInfo& forgotten : membership_.ForgetSilent(now_, has_part)) {
     for (auto& [name, run] : runs_) run->reports().erase(forgotten.node_id);

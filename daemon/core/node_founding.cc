@@ -205,6 +205,7 @@ void NodeCore::Impl::TryStart(Run* run) {
 
 void NodeCore::Impl::StartRun(Run* run, const std::vector<ReplicaId>& founders) {
   run->Start(founders);
+  run->started_at = now_;
   Inform(DescribeStart(*run));
   std::vector<AttachId> late;
   for (const auto& [attach, local] : locals_) {

@@ -127,7 +127,7 @@ absl::Status NodeCore::Impl::CheckCaller(const NodeInfo& from) const {
   }
   const Peer* peer = membership_.Find(from.node_id);
   if (peer == nullptr || peer->info.session == from.session) return absl::OkStatus();
-  if (peer->refused.session == from.session) {
+  if (peer->refused_session == from.session) {
     return absl::AlreadyExistsError(DescribeTwin(peer->info, from));
   }
   return absl::OkStatus();

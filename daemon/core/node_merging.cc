@@ -18,22 +18,26 @@ void NodeCore::Impl::MergeRun(const NodeInfo& from, const RunState& state) {
   if (run == nullptr) return;
   const size_t waiting_before = run->started() ? 0 : run->Waiting().size();
   MergeMembers(run, from, state);
-  run->reports()[from.node_id] =
-      RunReport{state.started, state.ended, state.waiting_digest, state.view_digest};
+  if (run->HasMemberOn(from.node_id)) {
+    run->reports()[from.node_id] =
+        RunReport{state.started, state.ended, state.waiting_digest, state.view_digest};
+  }
   if (state.round_time > absl::ZeroDuration()) run->HearRoundTime(state.round_time);
   if (state.newest_round > run->newest_round() && run->Observe(now_, state.newest_round)) {
     TellNewestRound(run);
+  }
+  const bool is_untold =
+      state.started && state.founders.empty() && state.founders_digest != run->founders().digest();
+  if (is_untold && !(run->started() && IsSameRun(*run, from, state))) {
+    membership_.SyncAgain(now_, from.node_id);
   }
   if (run->started()) return TryRelease(run);
   if (run->Waiting().size() != waiting_before) {
     if (IsHeld(*run)) TellHosts();
     ReportProgressOf(run);
   }
-  if (state.started) {
-    StartRun(run, state.founders);
-  } else {
-    TryStart(run);
-  }
+  if (!state.started) return TryStart(run);
+  if (!state.founders.empty()) StartRun(run, state.founders);
 }
 
 // The run that `state` speaks of, if its founding record is ours or wins; null otherwise.
@@ -80,7 +84,7 @@ Run* NodeCore::Impl::SettleRecord(const NodeInfo& from, const RunState& state) {
 // met since.
 bool NodeCore::Impl::IsSameRun(Run& run, const NodeInfo& from, const RunState& state) {
   if (!run.started() || !state.started) return false;
-  if (run.founders().digest() == ViewDigest(state.founders)) return true;
+  if (run.founders().digest() == state.founders_digest) return true;
   return std::any_of(state.replicas.begin(), state.replicas.end(), [&](const ReplicaInfo& info) {
     const Member* known = run.Find(info.replica_id);
     return known != nullptr && known->node == from.node_id && known->session == from.session &&

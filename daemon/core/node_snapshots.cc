@@ -6,8 +6,24 @@
 #include "daemon/core/node_core_impl.h"
 
 namespace weightmesh {
+namespace {
 
-SyncMessage NodeCore::Impl::MakeSync() {
+constexpr absl::Duration kStartIsNews = absl::Seconds(5);
+
+}  // namespace
+
+// Whether the other side of a sync must be told the founders: in an answer, unless it has shown
+// that it knows them; otherwise as long as the start is news. Who has missed that asks: MergeRun.
+bool NodeCore::Impl::TellsFounders(const Run& run, const SyncMessage* asked) const {
+  if (!run.started()) return false;
+  if (asked == nullptr) return now_ < run.started_at + kStartIsNews;
+  return std::none_of(asked->runs.begin(), asked->runs.end(), [&run](const RunState& theirs) {
+    return theirs.run_id == run.run_id() && theirs.started &&
+           theirs.founders_digest == run.founders().digest();
+  });
+}
+
+SyncMessage NodeCore::Impl::MakeSync(const SyncMessage* asked) {
   SyncMessage message;
   message.sequence = ++last_sync_;
   message.uptime = now_ - started_at_;
@@ -18,7 +34,9 @@ SyncMessage NodeCore::Impl::MakeSync() {
     state.founding = run->founding();
     state.started = run->started();
     state.ended = IsOver(*run);
-    for (uint32_t rank = 0; rank < run->founders().size(); ++rank) {
+    state.founders_digest = run->started() ? run->founders().digest() : 0;
+    const bool tells = TellsFounders(*run, asked);
+    for (uint32_t rank = 0; tells && rank < run->founders().size(); ++rank) {
       state.founders.push_back(run->founders().replica(rank));
     }
     state.waiting_digest = run->started() ? 0 : ViewDigest(ReachableWaiting(*run));

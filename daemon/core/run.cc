@@ -13,8 +13,8 @@ namespace {
 constexpr size_t kViewsKept = 8;
 // A new round time counts for one part in this many.
 constexpr int64_t kRoundTimeMemory = 8;
-// Rounds whose mean says something.
-constexpr uint64_t kRoundsForMean = 2 * kRoundTimeMemory;
+// Measures whose mean says something.
+constexpr uint64_t kMeasuresForMean = 2 * kRoundTimeMemory;
 constexpr absl::Duration kRoundTimeMin = absl::Milliseconds(1);
 // Before any was measured: long, for who is heard of late is read late, and who is announced for
 // many long rounds ahead waits for hours.
@@ -100,6 +100,11 @@ void Run::Put(const Member& member) {
   if (added || decides(former) != decides(member)) views_.clear();
 }
 
+bool Run::HasMemberOn(NodeId node) const {
+  return std::any_of(members_.begin(), members_.end(),
+                     [node](const auto& member) { return member.second.node == node; });
+}
+
 void Run::SetHostGone(NodeId node, bool gone) {
   for (auto& [replica, member] : members_) {
     if (member.node != node || member.host_gone == gone) continue;
@@ -164,7 +169,7 @@ bool Run::Observe(absl::Time now, Round round) {
   if (newest_round_at_ != absl::InfinitePast()) {
     const absl::Duration each = (now - newest_round_at_) / static_cast<int64_t>(rounds);
     const bool first = round_time_ == absl::ZeroDuration();
-    rounds_measured_ += rounds;
+    ++times_measured_;
     round_time_ = first ? each : round_time_ + (each - round_time_) / kRoundTimeMemory;
   }
   newest_round_at_ = now;
@@ -173,10 +178,10 @@ bool Run::Observe(absl::Time now, Round round) {
 }
 
 // A daemon that has just heard of the run hears the same round from some before it hears the next
-// one from others: its first rounds seem to take no time.
+// one, or a much later one, from others: its first rounds seem to take no time.
 absl::Duration Run::measured_round_time() const {
-  return rounds_measured_ < kRoundsForMean ? absl::ZeroDuration()
-                                           : std::min(round_time_, kRoundTimeMax);
+  return times_measured_ < kMeasuresForMean ? absl::ZeroDuration()
+                                            : std::min(round_time_, kRoundTimeMax);
 }
 
 // design.md section 5: newest known + ceil(2 x dissemination time / measured round time), and one

@@ -34,7 +34,7 @@ struct Member {
   bool host_gone = false;
 };
 
-// What another daemon said last about the run.
+// What another daemon, which hosts one of its replicas, said last about the run.
 struct RunReport {
   bool started = false;
   bool ended = false;
@@ -86,6 +86,7 @@ class Run {
   void Erase(ReplicaId replica) { members_.erase(replica); }
   // Something that decides over views was changed in a member: state, active_from or left_at.
   void MemberChanged() { views_.clear(); }
+  bool HasMemberOn(NodeId node) const;
   // Sets Member::host_gone of all members on `node`.
   void SetHostGone(NodeId node, bool gone);
 
@@ -125,7 +126,7 @@ class Run {
   }
   // Raises the newest round; false, and no change, when `round` is implausible.
   bool Observe(absl::Time now, Round round);
-  // What a round takes, once so many were measured that it says something; zero before.
+  // What a round takes, once it was measured so often that it says something; zero before.
   absl::Duration measured_round_time() const;
   // Another daemon has measured that: it is believed as long as this one has not.
   void HearRoundTime(absl::Duration round_time) { told_round_time_ = round_time; }
@@ -133,6 +134,7 @@ class Run {
   // round takes; zero: as measured, or as others have told.
   Round AnnouncedRound(absl::Duration each = absl::ZeroDuration()) const;
 
+  absl::Time started_at = absl::InfinitePast();  // as this node has heard
   // Time since which nobody has been live; for forgetting ended runs.
   std::optional<absl::Time> ended_at;
 
@@ -158,8 +160,8 @@ class Run {
   std::unique_ptr<Schedule> schedule_;
   Round newest_round_{};
   absl::Time newest_round_at_ = absl::InfinitePast();
-  absl::Duration round_time_;     // a moving mean; zero: not measured yet
-  uint64_t rounds_measured_ = 0;  // that it is of
+  absl::Duration round_time_;    // a moving mean; zero: not measured yet
+  uint64_t times_measured_ = 0;  // that it is of
   absl::Duration told_round_time_;
 };
 

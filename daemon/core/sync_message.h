@@ -68,7 +68,8 @@ struct RunState {
   FoundingRecord founding;
   bool started = false;
   bool ended = false;
-  std::vector<ReplicaId> founders;
+  std::vector<ReplicaId> founders;  // may be left out
+  uint64_t founders_digest = 0;     // ViewDigest of them; 0 before the start
   uint64_t waiting_digest = 0;
   uint64_t view_digest = 0;
   Round newest_round{};

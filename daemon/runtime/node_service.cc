@@ -121,7 +121,7 @@ void NodeService::OnSync(SyncMessage message, Done<SyncMessage> done) {
                      loop_->Feed(SyncReceived{message});
                      if (absl::Status known = loop_->core().CheckCaller(message.self); !known.ok())
                        return known;
-                     return loop_->core().MakeSync();
+                     return loop_->core().MakeSync(&message);
                    });
 }
 

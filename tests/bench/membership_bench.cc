@@ -6,15 +6,19 @@
 #include <algorithm>
 #include <cstdlib>
 #include <string>
+#include <type_traits>
+#include <variant>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "daemon/control/convert_peer.h"
 #include "tests/bench/options.h"
 #include "tests/bench/report.h"
 #include "tests/process/mesh.h"
 #include "tests/process/trainers.h"
+#include "tests/sim/simulator.h"
 #include "tests/sim/swim_world.h"
 
 namespace weightmesh::bench {
@@ -142,6 +146,63 @@ void MeasureTraffic(size_t nodes, double bar, Report* report) {
                                          static_cast<double>(world.largest_message()) / 1e3)});
 }
 
+// What membership says, as protobuf messages: the failure detector's, and the syncs of runs.
+class BytesSaid : public sim::Observer {
+ public:
+  void OnStep(absl::Time, uint32_t, const Event& event, absl::Span<const Action>) override {
+    std::visit([this](const auto& e) { Add(e); }, event);
+  }
+  double detector() const { return detector_; }
+  double syncs() const { return syncs_; }
+
+ private:
+  template <typename E>
+  void Add(const E& event) {
+    if constexpr (std::is_same_v<E, SyncReceived> || std::is_same_v<E, SyncAnswered>) {
+      syncs_ += static_cast<double>(ToProto(event.message).ByteSizeLong());
+    } else if constexpr (std::is_same_v<E, GossipReceived> || std::is_same_v<E, GossipAnswered> ||
+                         std::is_same_v<E, IndirectProbeReceived> ||
+                         std::is_same_v<E, IndirectProbeAnswered>) {
+      detector_ += static_cast<double>(ToProto(event.message).ByteSizeLong());
+    }
+  }
+
+  double detector_ = 0;
+  double syncs_ = 0;
+};
+
+// Of daemons of which `replicas` have a trainer, of one run.
+void MeasureAllTraffic(uint32_t nodes, uint32_t replicas, double bar, Report* report) {
+  sim::SimOptions options;
+  options.nodes = nodes;
+  options.seeds = 3;
+  options.segments = 2;
+  options.rounds = 1'000'000;
+  options.step = absl::Milliseconds(200);
+  options.run.replicas_min = replicas;
+  sim::Simulator simulator(options);
+  simulator.StartNodes();
+  simulator.RunFor(absl::Seconds(5));
+  for (uint32_t k = 0; k < replicas; ++k) simulator.trainer(k).Start();
+  simulator.RunFor(absl::Seconds(30));
+  BytesSaid said;
+  simulator.Watch(&said);
+  constexpr int kSeconds = 60;
+  simulator.RunFor(absl::Seconds(kSeconds));
+  // Each byte is sent by one and received by another.
+  const double per_node = 2 / 1e3 / nodes / kSeconds;
+  report->Add({.name = absl::StrCat("membership-all-", nodes),
+               .what = absl::StrFormat("membership, sent and received by a node, n = %d with a run "
+                                       "of %d replicas, simulated",
+                                       nodes, replicas),
+               .figure = per_node * (said.detector() + said.syncs()),
+               .unit = "kB/s",
+               .kind = Bar::kAtMost,
+               .bar = bar,
+               .detail = absl::StrFormat("failure detection %.2f kB/s, syncs of runs %.2f kB/s",
+                                         per_node * said.detector(), per_node * said.syncs())});
+}
+
 void MeasureWave(size_t present, size_t joiners, Report* report) {
   SwimWorldOptions options;
   options.nodes = present + joiners;
@@ -215,6 +276,7 @@ int Main(int argc, char** argv) {
   if (options.smoke) {
     DetectSimulated(5, 1, 3, 5, &report);
     MeasureTraffic(5, 10, &report);
+    MeasureAllTraffic(5, 3, 10, &report);
     MeasureWave(4, 2, &report);
   } else {
     if (options.Wants("detect-64")) DetectSimulated(64, 50, 3, 5, &report);
@@ -222,6 +284,8 @@ int Main(int argc, char** argv) {
     if (options.Wants("membership-traffic-64")) MeasureTraffic(64, 10, &report);
     if (options.Wants("membership-traffic-1024")) MeasureTraffic(1024, 20, &report);
     if (options.Wants("membership-traffic-4096")) MeasureTraffic(4096, 20, &report);
+    if (options.Wants("membership-all-64")) MeasureAllTraffic(64, 64, 10, &report);
+    if (options.Wants("membership-all-256")) MeasureAllTraffic(256, 64, 20, &report);
     if (options.Wants("join-wave")) MeasureWave(900, 100, &report);
   }
   if (options.Wants("death-round")) MeasureDeath(options, &report);

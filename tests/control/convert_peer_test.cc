@@ -31,6 +31,20 @@ void ExpectSame(const Proto& a, const Proto& b) {
       << b.DebugString();
 }
 
+TEST(ConvertPeer, FoundersMayBeLeftOut) {
+  SyncMessage sent = testing::SampleSync();
+  const uint64_t digest = sent.runs[0].founders_digest;
+  const absl::StatusOr<SyncMessage> whole = FromProto(ToProto(sent));
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  EXPECT_EQ(whole->runs[0].founders_digest, digest) << "of those that are given";
+  sent.runs[0].founders.clear();
+  const absl::StatusOr<SyncMessage> got = FromProto(ToProto(sent));
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_TRUE(got->runs[0].founders.empty());
+  EXPECT_EQ(got->runs[0].founders_digest, digest);
+  EXPECT_EQ(got->runs[0].replicas.size(), 2u);
+}
+
 TEST(ConvertPeer, SyncKeepsEveryField) {
   const SyncMessage sent = testing::SampleSync();
   const v1::SyncMessage proto = ToProto(sent);
@@ -198,8 +212,18 @@ TEST(ConvertPeer, RefusesWrongRuns) {
        {"run_id has 256 bytes; at most 255",
         [](auto* run) { run->set_run_id(std::string(256, 'r')); }},
        {"founding: RunConfig.schedule", [](auto* run) { run->clear_founding(); }},
-       {"started is true with 0 founders", [](auto* run) { run->clear_founders(); }},
-       {"started is false with 4 founders", [](auto* run) { run->set_started(false); }},
+       {"started is true with 0 founders and no digest of them",
+        [](auto* run) { run->clear_founders(); }},
+       {"started is false with 4 founders and no digest of them",
+        [](auto* run) { run->set_started(false); }},
+       {"founders are given, and founders_digest as well",
+        [](auto* run) { run->set_founders_digest(5); }},
+       {"started is false with 0 founders and a digest of them",
+        [](auto* run) {
+          run->clear_founders();
+          run->set_founders_digest(5);
+          run->set_started(false);
+        }},
        {"founders[2]: replica_id is missing or zero",
         [](auto* run) { run->mutable_founders(2)->Clear(); }},
        {"is listed twice", [](auto* run) { *run->mutable_founders(2) = run->founders(0); }},

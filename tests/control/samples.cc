@@ -2,6 +2,7 @@
 #include "tests/control/samples.h"
 
 #include "absl/strings/str_cat.h"
+#include "daemon/core/view.h"
 
 namespace weightmesh::testing {
 
@@ -39,6 +40,7 @@ RunState SampleRunState() {
   run.founding = SampleFounding();
   run.started = true;
   for (uint64_t k = 0; k < 4; ++k) run.founders.push_back(SampleReplica(k).replica_id);
+  run.founders_digest = ViewDigest(run.founders);
   run.view_digest = 77;
   run.newest_round = Round{103};
   run.round_time = absl::Milliseconds(140);

@@ -121,6 +121,40 @@ TEST_F(FoundingTest, AStartThatAnotherMadeIsFollowed) {
   EXPECT_EQ(harness_.All<StartReplica>().size(), 1u);
 }
 
+TEST_F(FoundingTest, FoundersAreToldWhileTheStartIsNewsAndToWhoDoesNotKnowThem) {
+  harness_.StartRun(2);
+  NodeCore& core = harness_.core();
+  EXPECT_EQ(core.MakeSync().runs[0].founders.size(), 3u);
+  harness_.Advance(absl::Seconds(5));
+  EXPECT_TRUE(core.MakeSync().runs[0].founders.empty());
+  const SyncMessage stranger;
+  const RunState whole = core.MakeSync(&stranger).runs[0];
+  EXPECT_EQ(whole.founders.size(), 3u);
+  EXPECT_EQ(whole.founders_digest, ViewDigest(whole.founders));
+  SyncMessage other = harness_.MessageOf(1, ReplicaState::kActive, {0, 1, 2}, true);
+  EXPECT_TRUE(core.MakeSync(&other).runs[0].founders.empty()) << "it has shown that it knows them";
+  other.runs[0].founders_digest ^= 1;
+  EXPECT_EQ(core.MakeSync(&other).runs[0].founders.size(), 3u);
+}
+
+TEST_F(FoundingTest, WhoIsNotToldTheFoundersAsksForThem) {
+  const auto asked = [&] {
+    const std::vector<struct Sync> syncs = harness_.All<struct Sync>();
+    return std::any_of(syncs.begin(), syncs.end(), [](const struct Sync& sync) {
+      return sync.address == CoreHarness::AddressOf(1);
+    });
+  };
+  SyncMessage untold = harness_.MessageOf(1, ReplicaState::kActive, {1, 2}, true);
+  untold.runs[0].founders.clear();
+  harness_.Step(SyncReceived{untold});
+  EXPECT_FALSE(Started()) << "with whom?";
+  harness_.Advance(absl::ZeroDuration());
+  EXPECT_TRUE(asked());
+  harness_.Step(SyncAnswered{CoreHarness::AddressOf(1),
+                             harness_.MessageOf(1, ReplicaState::kActive, {1, 2}, true)});
+  EXPECT_TRUE(Started());
+}
+
 TEST_F(FoundingTest, AStartWithoutUsIsTooLate) {
   harness_.Step(harness_.AttachEvent());
   harness_.Step(SyncReceived{harness_.MessageOf(1, ReplicaState::kActive, {1, 2, 3}, true)});

@@ -390,6 +390,9 @@ TEST_F(LargeMeshTest, NewsAreFollowedAtOnceOrInTurn) {
   EXPECT_TRUE(actions.empty());
   NodeInfo successor = Info(11);
   successor.session = 5;
+  membership_.Follow(now_, successor, /*in_turn=*/true, &actions);
+  EXPECT_TRUE(RunFor(kInterval).contains("node11:7070")) << "where its former process was";
+  EXPECT_TRUE(actions.empty());
   successor.control_address = "elsewhere:7070";
   membership_.Follow(now_, successor, /*in_turn=*/true, &actions);
   ASSERT_EQ(actions.size(), 1u) << "a process that is not known is asked where others say it is";
@@ -406,6 +409,11 @@ TEST_F(MembershipTest, InASmallMeshNewsComeByThemselves) {
   membership_.Follow(now_, Info(1), /*in_turn=*/false, &actions);
   EXPECT_EQ(Tick(), Addresses{});
   EXPECT_TRUE(actions.empty());
+}
+
+TEST(FollowSpread, SoManyComeInEachInterval) {
+  EXPECT_EQ(FollowSpread(kInterval, 33), kInterval);
+  EXPECT_EQ(FollowSpread(kInterval, 4096), 8 * kInterval);
 }
 
 TEST(SyncSpacing, EachIntervalTheSameNumberOfSyncs) {

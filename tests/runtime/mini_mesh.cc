@@ -107,7 +107,7 @@ class MiniNode final : public ActionHandler {
     CallAt(action.address,
            [this, message = loop_->core().MakeSync(), address = action.address](MiniNode* peer) {
              peer->loop_->Feed(SyncReceived{message});
-             PostEvent(SyncAnswered{address, peer->loop_->core().MakeSync()});
+             PostEvent(SyncAnswered{address, peer->loop_->core().MakeSync(&message)});
            });
   }
   void Take(const Probe& action) {

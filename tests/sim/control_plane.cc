@@ -74,7 +74,7 @@ void ControlPlane::Sync(uint32_t node, const struct Sync& action) {
     if (absl::Status known = peer->core().CheckCaller(message->self); !known.ok()) {
       return reply(SyncRefused{address, std::string(known.message())});
     }
-    reply(SyncAnswered{address, peer->core().MakeSync()});
+    reply(SyncAnswered{address, peer->core().MakeSync(message.get())});
   };
   call.fail = [address = action.address](std::string reason) -> Event {
     return SyncFailed{address, std::move(reason)};

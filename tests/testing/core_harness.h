@@ -142,6 +142,7 @@ class CoreHarness {
     for (uint32_t replica : replicas) ids.push_back(ReplicaOf(replica));
     if (started) {
       run.founders = View(ids).size() == ids.size() ? ids : std::vector<ReplicaId>{};
+      run.founders_digest = ViewDigest(ids);
       run.view_digest = ViewDigest(ids);
     } else {
       run.waiting_digest = ViewDigest(ids);
