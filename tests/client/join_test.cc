@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <limits>
 #include <string>
@@ -157,6 +158,33 @@ TEST_F(JoinTest, AMeshThatIsFasterThanAPassIsNotChasedForEver) {
   ASSERT_EQ(Join(), WEIGHTMESH_OK) << weightmesh_message(handle_);
   EXPECT_EQ(model_.Flat(), others_);
   EXPECT_EQ(Posted(CommandKind::kCollect), 4u) << "one pass, and three that refresh";
+}
+
+// Its first round is further off than two deadlines (2 s); the others come nearer to it all the
+// time.
+TEST_F(JoinTest, ARoundThatComesNearerIsWaitedFor) {
+  daemon_.collect_wait_us = 1'000'000;
+  constexpr uint64_t kFirst = 13;
+  std::atomic<bool> caught_up = false;
+  daemon_.on_command = [&](const control_page::Command& command) {
+    if (static_cast<CommandKind>(command.kind) != CommandKind::kCaughtUp) return;
+    daemon_.page().next_round = kFirst;
+    daemon_.page().active_from = kFirst;
+    daemon_.RingTrainer();
+    caught_up = true;
+  };
+  std::thread others([&] {
+    while (!caught_up) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    while (daemon_.page().mesh_newest_round + 1 < kFirst) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(500));
+      ++daemon_.page().mesh_newest_round;
+    }
+  });
+  EXPECT_EQ(Join(), WEIGHTMESH_OK) << weightmesh_message(handle_);
+  EXPECT_EQ(daemon_.page().mesh_newest_round + 1, kFirst);
+  caught_up = true;
+  others.join();
+  EXPECT_EQ(joined_.round, kFirst);
 }
 
 TEST_F(JoinTest, ADaemonThatDoesNotKnowTheRunYetIsAskedAgain) {

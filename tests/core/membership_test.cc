@@ -400,6 +400,18 @@ TEST_F(LargeMeshTest, NewsAreFollowedAtOnceOrInTurn) {
   EXPECT_EQ(membership_.Find(NodeId{1, 11})->info, Info(11)) << "and believed when it answers";
 }
 
+TEST_F(LargeMeshTest, WhoHasNotToldAllIsAskedAgainOnceAnInterval) {
+  RunFor(SyncSpacing(kInterval, kNodes));
+  const absl::Time synced_at = now_;
+  membership_.SyncSoon(now_, [] { return std::set<NodeId>{NodeId{1, 7}}; });
+  ASSERT_TRUE(RunFor(absl::Milliseconds(20)).contains("node7:7070"));
+  membership_.SyncAgain(now_, NodeId{1, 7});
+  membership_.SyncAgain(now_, NodeId{5, 5});  // unknown
+  const auto asked = RunFor(kInterval);
+  ASSERT_EQ(asked.count("node7:7070"), 1u);
+  EXPECT_GE(asked.find("node7:7070")->second, synced_at + kInterval);
+}
+
 TEST_F(MembershipTest, InASmallMeshNewsComeByThemselves) {
   membership_.Learn(now_, From(1));
   Tick();

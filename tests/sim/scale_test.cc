@@ -90,8 +90,12 @@ TEST(Scale, ALargeMeshFormsTrainsAndBuries) {
   ASSERT_TRUE(until(true, last) && until(true, 0));
   stopwatch.Lap("know each other");
 
+  const absl::Duration begun = simulator.elapsed();
   for (uint32_t k = 0; k < kReplicas; ++k) simulator.trainer(k).Start();
   ASSERT_TRUE(simulator.RunToEnd(absl::Minutes(1)));
+  EXPECT_LT(simulator.elapsed() - begun,
+            static_cast<int>(options.rounds) * options.step + absl::Seconds(2))
+      << "founders follow each other's news, and do not wait for their turn to sync";
   stopwatch.Lap("start a run and train it");
   std::vector<uint32_t> rows(kReplicas);
   std::iota(rows.begin(), rows.end(), 0);
