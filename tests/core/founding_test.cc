@@ -137,19 +137,29 @@ TEST_F(FoundingTest, FoundersAreToldWhileTheStartIsNewsAndToWhoDoesNotKnowThem) 
   EXPECT_EQ(core.MakeSync(&other).runs[0].founders.size(), 3u);
 }
 
+// In a mesh in which the next regular sync with whom it heard from is seconds away.
 TEST_F(FoundingTest, WhoIsNotToldTheFoundersAsksForThem) {
-  const auto asked = [&] {
-    const std::vector<struct Sync> syncs = harness_.All<struct Sync>();
-    return std::any_of(syncs.begin(), syncs.end(), [](const struct Sync& sync) {
-      return sync.address == CoreHarness::AddressOf(1);
-    });
+  const auto idle = [this](uint32_t k) {
+    SyncMessage message = harness_.MessageOf(k, ReplicaState::kActive, {k}, true);
+    message.runs.clear();
+    return message;
   };
+  constexpr uint32_t kPeers = 24;
+  for (uint32_t k = 1; k <= kPeers; ++k) harness_.Step(SyncReceived{idle(k)});
+  harness_.Advance(absl::ZeroDuration());
+  for (uint32_t k = 1; k <= kPeers; ++k) {
+    harness_.Step(SyncAnswered{CoreHarness::AddressOf(k), idle(k)});
+  }
+  harness_.Advance(absl::Milliseconds(100));
   SyncMessage untold = harness_.MessageOf(1, ReplicaState::kActive, {1, 2}, true);
   untold.runs[0].founders.clear();
   harness_.Step(SyncReceived{untold});
   EXPECT_FALSE(Started()) << "with whom?";
-  harness_.Advance(absl::ZeroDuration());
-  EXPECT_TRUE(asked());
+  harness_.Advance(absl::Seconds(1));
+  const std::vector<struct Sync> syncs = harness_.All<struct Sync>();
+  EXPECT_TRUE(std::any_of(syncs.begin(), syncs.end(), [](const struct Sync& sync) {
+    return sync.address == CoreHarness::AddressOf(1);
+  }));
   harness_.Step(SyncAnswered{CoreHarness::AddressOf(1),
                              harness_.MessageOf(1, ReplicaState::kActive, {1, 2}, true)});
   EXPECT_TRUE(Started());

@@ -6,6 +6,7 @@
 #include <set>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "daemon/core/membership.h"
 #include "tests/sim/check/one_reader.h"
 #include "tests/sim/simulator.h"
@@ -169,6 +170,17 @@ TEST(Founding, HalvesThatAreFoundedApartBecomeOneRun) {
     std::iota(rows.begin(), rows.end(), 0);
     EXPECT_EQ(CheckOneReader(simulator.ledger(), rows, from, Round{Value(from) + 100}), "");
     EXPECT_EQ(simulator.Audit(), "");
+    // Its end is known on both sides: the name can be used again.
+    simulator.RunFor(absl::Seconds(3));
+    for (uint32_t k = 0; k < kReplicas; ++k) {
+      const auto renamed = [k](TrainerOptions* o) { o->name = absl::StrCat("replica ", k); };
+      simulator.AddTrainer(k, k, renamed).Start();
+    }
+    ASSERT_TRUE(simulator.RunUntil([&] { return AllSettled(simulator); }, absl::Seconds(5)));
+    for (uint32_t k = kReplicas; k < simulator.trainers(); ++k) {
+      EXPECT_EQ(simulator.trainer(k).state(), TrainerState::kTraining)
+          << simulator.trainer(k).refusal_message();
+    }
   }
 }
 
