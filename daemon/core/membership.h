@@ -2,9 +2,9 @@
 // Core thread.
 //
 // Who is there is Swim's to say (swim.h); here is what this node alone knows of each: a push-pull
-// of what is known of runs each interval, the data link, and silence. A daemon that does not answer
-// is silent, and any sign of life ends that; so training reacts at once, and the mesh within
-// seconds.
+// of what is known of runs each interval, in a large mesh in turn; the data link, and silence. A
+// daemon that does not answer is silent, and any sign of life ends that; so training reacts at
+// once, and the mesh within seconds.
 #pragma once
 
 #include <cstdint>
