@@ -9,7 +9,7 @@
 namespace weightmesh {
 
 // SyncMessage.protocol_version and its like in proto/weightmesh/v1/peer.proto.
-constexpr uint32_t kPeerProtocolVersion = 2;
+constexpr uint32_t kPeerProtocolVersion = 3;
 
 // FailedPrecondition, naming both versions and the cure, when `theirs` is not ours. `sender` names
 // the other daemon and its release for people.

@@ -22,6 +22,11 @@ constexpr absl::Duration kConnectTimeout = absl::Seconds(2);
 // Starts that lie closer together than messages may take are not told apart.
 constexpr absl::Duration kStartTolerance = absl::Seconds(1);
 
+// Within which `peers` have their turn, `each` of them in an interval.
+absl::Duration Spread(absl::Duration interval, size_t peers, size_t each) {
+  return interval * std::max(1.0, static_cast<double>(peers) / static_cast<double>(each));
+}
+
 // In [0, 1), another one for each node and time.
 double InTurn(NodeId node, absl::Time now) {
   return CounterRng(node.low ^ static_cast<uint64_t>(absl::ToUnixNanos(now))).Unit();
@@ -44,13 +49,11 @@ absl::Duration SyncTimeout(absl::Duration sync_interval) {
 }
 
 absl::Duration SyncSpacing(absl::Duration sync_interval, size_t peers) {
-  const double intervals = static_cast<double>(peers) / static_cast<double>(kSyncsPerInterval);
-  return sync_interval * std::max(1.0, intervals);
+  return Spread(sync_interval, peers, kSyncsPerInterval);
 }
 
 absl::Duration FollowSpread(absl::Duration sync_interval, size_t peers) {
-  const double intervals = static_cast<double>(peers) / static_cast<double>(kFollowersPerInterval);
-  return sync_interval * std::max(1.0, intervals);
+  return Spread(sync_interval, peers, kFollowersPerInterval);
 }
 
 Admission Membership::Admit(absl::Time now, const NodeInfo& sender, absl::Duration uptime,

@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "daemon/control/lru_cache.h"
 #include "daemon/control/plaintext.h"
 #include "daemon/control/protocol_version.h"
@@ -80,8 +81,9 @@ TEST(ProtocolVersion, NamesBothAndTheCure) {
       CheckPeerProtocolVersion(kPeerProtocolVersion + 1, "weightmeshd 9 at h:1");
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(Said(refused),
-            "weightmeshd 9 at h:1 speaks peer protocol version 3, this daemon version 2; run the "
-            "same weightmeshd release on all nodes");
+            absl::StrCat("weightmeshd 9 at h:1 speaks peer protocol version ",
+                         kPeerProtocolVersion + 1, ", this daemon version ", kPeerProtocolVersion,
+                         "; run the same weightmeshd release on all nodes"));
 }
 
 TEST(LruCache, ForgetsWhatWasUsedLongestAgo) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "daemon/control/channel.h"
 #include "daemon/control/convert_peer.h"
 #include "daemon/control/mesh_service.h"
@@ -199,7 +200,7 @@ TEST_F(Services, EveryPeerMethodAnswers) {
 
 TEST_F(Services, AnotherProtocolVersionIsRefusedBeforeAnythingElse) {
   v1::SyncMessage sync;
-  sync.set_protocol_version(3);  // and nothing else that this version would take
+  sync.set_protocol_version(9);  // and nothing else that this version would take
   sync.mutable_self()->set_version("9.9");
   v1::ProbeRequest probe;
   probe.mutable_self()->set_version("9.9");
@@ -217,17 +218,17 @@ TEST_F(Services, AnotherProtocolVersionIsRefusedBeforeAnythingElse) {
     grpc::Status status;
     const char* theirs;
   } cases[] = {
-      {Call([&](auto* c) { return peer_->Sync(c, sync, &sync_reply); }), "version 3"},
+      {Call([&](auto* c) { return peer_->Sync(c, sync, &sync_reply); }), "version 9"},
       {Call([&](auto* c) { return peer_->Probe(c, probe, &probe_reply); }), "version 0"},
       {Call([&](auto* c) { return peer_->Connect(c, connect, &connect_reply); }), "version 7"},
       {Call([&](auto* c) { return peer_->Gossip(c, gossip, &gossip_reply); }), "version 1"},
       {Call([&](auto* c) { return peer_->IndirectProbe(c, indirect, &indirect_reply); }),
        "version 0"}};
+  const std::string ours = absl::StrCat("this daemon version ", kPeerProtocolVersion);
   for (const auto& c : cases) {
     EXPECT_EQ(c.status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
-    EXPECT_THAT(c.status.error_message(),
-                AllOf(HasSubstr(c.theirs), HasSubstr("this daemon version 2"),
-                      HasSubstr("run the same weightmeshd release")));
+    EXPECT_THAT(c.status.error_message(), AllOf(HasSubstr(c.theirs), HasSubstr(ours),
+                                                HasSubstr("run the same weightmeshd release")));
   }
   EXPECT_THAT(cases[0].status.error_message(), HasSubstr("weightmeshd 9.9"));
 }
