@@ -3,10 +3,10 @@
 
 #include <compare>
 #include <cstdint>
-#include <map>
-#include <set>
 #include <vector>
 
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "absl/functional/function_ref.h"
 #include "daemon/core/ids.h"
 
@@ -46,8 +46,8 @@ class BroadcastQueue {
 
   const size_t subjects_max_;
   uint64_t next_age_ = UINT64_MAX;
-  std::set<Place> order_;
-  std::map<NodeId, Place> places_;
+  absl::btree_set<Place> order_;
+  absl::btree_map<NodeId, Place> places_;
 };
 
 }  // namespace weightmesh::swim

@@ -91,22 +91,21 @@ void SimNode::Post(absl::Duration delay, Event event) {
 }
 
 void SimNode::Step(const Event& event) {
-  actions_.clear();
+  Actions actions;
   ++world_->core_steps;
   if (world_->times_core) {
     const auto begun = std::chrono::steady_clock::now();
-    core_->Step(now(), event, &actions_);
+    core_->Step(now(), event, &actions);
     world_->core_time += std::chrono::steady_clock::now() - begun;
   } else {
-    core_->Step(now(), event, &actions_);
+    core_->Step(now(), event, &actions);
   }
-  // Actions only post: nothing here steps a core, so actions_ stays as it is.
   world_->ledger.Trace({static_cast<uint64_t>(absl::ToUnixNanos(world_->queue.now())), index_,
-                        event.index(), actions_.size()});
+                        event.index(), actions.size()});
   for (Observer* observer : world_->observers) {
-    observer->OnStep(world_->queue.now(), index_, event, actions_);
+    observer->OnStep(world_->queue.now(), index_, event, actions);
   }
-  for (const Action& action : actions_) {
+  for (const Action& action : actions) {
     std::visit([this](const auto& a) { Run(a); }, action);
   }
   ArmTimer();

@@ -139,7 +139,6 @@ class SimNode final : public SlotKeeper {
   std::map<AttachId, std::shared_ptr<SimArena>> arenas_;
   uint64_t attaches_ = 0;
   absl::Duration clock_ahead_;
-  Actions actions_;
   absl::Time timer_due_ = absl::InfiniteFuture();
   absl::Time last_timer_;
   uint32_t timers_at_once_ = 0;

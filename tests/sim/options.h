@@ -37,6 +37,7 @@ struct SimOptions {
   uint32_t replicas_per_node = 1;
   uint32_t spare_rows = 0;  // of the ledger, for trainers that come later under names of their own
   uint32_t seeds = 1;       // the first so many nodes are everybody's seeds
+  uint32_t wave = 0;        // so many nodes start at once, and the next ones a second later; 0: all
   absl::Duration sync_interval = absl::Seconds(1);
   uint32_t sends_per_peer_max = 4;
 

@@ -20,6 +20,9 @@ namespace {
 // Of the daemons have a trainer.
 constexpr uint32_t kReplicas = 32;
 constexpr uint32_t kNodes = 64;
+// Of the daemons start at once: what a newcomer is told of all others is under way in a wave's
+// messages alone.
+constexpr uint32_t kWave = 256;
 
 uint32_t NodesWanted() {
   const char* text = std::getenv("WEIGHTMESH_SIM_NODES");
@@ -71,6 +74,7 @@ TEST(Scale, ALargeMeshFormsTrainsAndBuries) {
   SimOptions options;
   options.nodes = NodesWanted();
   options.segments = 2;
+  options.wave = kWave;
   options.seeds = 3;
   options.rounds = 30;
   options.step = absl::Milliseconds(100);

@@ -70,7 +70,14 @@ void Simulator::StartAll() {
 }
 
 void Simulator::StartNodes() {
-  for (auto& node : nodes_) node->Start();
+  const uint32_t wave = world_->options.wave == 0 ? nodes() : world_->options.wave;
+  for (uint32_t k = 0; k < nodes(); ++k) {
+    if (k < wave) {
+      nodes_[k]->Start();
+    } else {
+      world_->queue.After(k / wave * absl::Seconds(1), [node = nodes_[k].get()] { node->Start(); });
+    }
+  }
 }
 
 void Simulator::AttachAll() {

@@ -28,7 +28,8 @@ class Simulator {
   // node k / replicas_per_node, is named "replica k" and belongs to the run "run".
   explicit Simulator(SimOptions options);
 
-  // All nodes come up at once; each trainer attaches at a random time within attach_spread.
+  // All nodes come up, in waves where the options say so; each trainer attaches at a random time
+  // within attach_spread.
   void StartAll();
   // The two halves of it.
   void StartNodes();
