@@ -17,8 +17,6 @@ constexpr absl::Duration kSyncTimeoutMin = absl::Seconds(2);
 constexpr size_t kUnheardSyncsMax = 128;
 // Least time between two signs of life of one node that the failure detector hears of.
 constexpr absl::Duration kVouchInterval = absl::Milliseconds(100);
-constexpr absl::Duration kConnectRetry = absl::Milliseconds(500);
-constexpr absl::Duration kConnectTimeout = absl::Seconds(2);
 // Starts that lie closer together than messages may take are not told apart.
 constexpr absl::Duration kStartTolerance = absl::Seconds(1);
 
@@ -64,7 +62,7 @@ Admission Membership::Admit(absl::Time now, const NodeInfo& sender, absl::Durati
   }
   Peer& peer = found->second;
   // Where the known process was, another one answers.
-  if (peer.silent || answered_at == peer.info.control_address) {
+  if (peer.silent() || answered_at == peer.info.control_address) {
     peer.claimant.reset();
     return Admission::kSuccessor;
   }
@@ -82,6 +80,9 @@ std::optional<Membership::Settled> Membership::Settle(absl::Time now, NodeId nod
   if (found == peers_.end() || found->second.claimant == nullptr) return std::nullopt;
   Peer& peer = found->second;
   const Claimant claimant = *std::exchange(peer.claimant, nullptr);
+  // Two are never at one address: it was a late word of an earlier process that is gone.
+  const bool is_there = claimant.info.control_address == peer.info.control_address;
+  if (former_lives && is_there) return std::nullopt;
   if (former_lives &&
       StartedLater(claimant.info, claimant.started_at, peer.info, peer.started_at)) {
     peer.refused_session = claimant.info.session;
@@ -93,7 +94,12 @@ std::optional<Membership::Settled> Membership::Settle(absl::Time now, NodeId nod
   peer.started_at = claimant.started_at;
   peer.sequence = 0;
   peer.next_sync = now;  // what the claimant said was not believed
-  EndSync(&peer);
+  // A sync that is open at its address is answered by it, too.
+  if (is_there) {
+    SetDue(&peer);
+  } else {
+    EndSync(&peer);
+  }
   return Settled{gone, /*replaced=*/true};
 }
 
@@ -157,6 +163,7 @@ void Membership::SetInfo(Peer* peer, const NodeInfo& info) {
     ForgetAddress(peer->info);
     by_address_.emplace(Hash64(info.control_address), info.node_id);
   }
+  if (peer->info.session != info.session) peer->path_loss.reset();
   peer->info = info;
 }
 
@@ -172,15 +179,15 @@ void Membership::Erase(Peers::iterator entry) {
   due_.erase({peer.due, peer.info.node_id});
   unheard_syncs_ -= peer.sync_unheard;
   answering_ -= peer.Answers();
-  silent_ -= peer.silent;
+  silent_ -= peer.silent();
   peers_.erase(entry);
 }
 
-void Membership::SetSilent(Peer* peer, bool silent) {
+void Membership::SetSilence(Peer* peer, std::unique_ptr<Silence> silence) {
   answering_ -= peer->Answers();
-  silent_ -= peer->silent;
-  peer->silent = silent;
-  silent_ += peer->silent;
+  silent_ -= peer->silent();
+  peer->silence = std::move(silence);
+  silent_ += peer->silent();
   answering_ += peer->Answers();
 }
 
@@ -222,10 +229,9 @@ bool Membership::Heard(absl::Time now, NodeId node) {
   if (found == peers_.end() || found->second.left_session == found->second.info.session) {
     return false;
   }
-  const bool was_silent = found->second.silent;
+  const bool was_silent = found->second.silent();
   SetHeard(&found->second, now);
-  SetSilent(&found->second, false);
-  found->second.silent_reason.clear();
+  SetSilence(&found->second, nullptr);
   return was_silent;
 }
 
@@ -238,17 +244,15 @@ bool Membership::IsNewsToDetector(absl::Time now, NodeId node) {
 
 bool Membership::MarkSilent(absl::Time now, NodeId node, absl::string_view reason) {
   const auto found = peers_.find(node);
-  if (found == peers_.end() || found->second.silent) return false;
-  SetSilent(&found->second, true);
-  found->second.silent_reason = std::string(reason);
-  found->second.silent_since = now;
+  if (found == peers_.end() || found->second.silent()) return false;
+  SetSilence(&found->second, std::make_unique<Silence>(Silence{std::string(reason), now}));
   return true;
 }
 
 void Membership::Explain(NodeId node, absl::string_view reason) {
   const auto found = peers_.find(node);
-  if (found != peers_.end() && found->second.silent) {
-    found->second.silent_reason = std::string(reason);
+  if (found != peers_.end() && found->second.silent()) {
+    found->second.silence->reason = std::string(reason);
   }
 }
 
@@ -257,15 +261,16 @@ std::vector<NodeInfo> Membership::ForgetSilent(absl::Time now,
   if (silent_ == 0 && given_way_.empty()) return {};
   std::vector<const Peer*> silent;
   for (const auto& [node, peer] : peers_) {
-    if (peer.silent && !is_needed(node)) silent.push_back(&peer);
+    if (peer.silent() && !is_needed(node)) silent.push_back(&peer);
   }
-  std::stable_sort(silent.begin(), silent.end(),
-                   [](const Peer* a, const Peer* b) { return a->silent_since < b->silent_since; });
+  std::stable_sort(silent.begin(), silent.end(), [](const Peer* a, const Peer* b) {
+    return a->silence->since < b->silence->since;
+  });
   std::vector<NodeInfo> forgotten = std::exchange(given_way_, {});
   std::erase_if(forgotten, [this](const NodeInfo& node) { return Find(node.node_id) != nullptr; });
   for (size_t k = 0; k < silent.size(); ++k) {
     const bool too_many = silent.size() - k > kSilentPeersMax;
-    if (too_many || now - silent[k]->silent_since >= kSilentPeerKept) {
+    if (too_many || now - silent[k]->silence->since >= kSilentPeerKept) {
       forgotten.push_back(silent[k]->info);
     }
   }
@@ -338,54 +343,6 @@ bool Membership::WasProbedSinceClaim(NodeId node) const {
   return IsClaimed(node) && Find(node)->probed_at >= Find(node)->claimant->claimed_at;
 }
 
-absl::Duration Membership::PullUnanswered(absl::Time now, NodeId node) {
-  const auto found = peers_.find(node);
-  if (found == peers_.end()) return absl::ZeroDuration();
-  absl::Time& since = found->second.unanswered_since;
-  since = std::min(since, now);
-  return now - since;
-}
-
-void Membership::LinkWorks(NodeId node) {
-  const auto found = peers_.find(node);
-  if (found != peers_.end()) found->second.unanswered_since = absl::InfiniteFuture();
-}
-
-void Membership::LinkReady(NodeId node, SessionId session) {
-  const auto found = peers_.find(node);
-  if (found == peers_.end()) return;
-  found->second.connect_open = false;
-  found->second.linked_session = session;
-}
-
-void Membership::LinkFailed(absl::Time now, NodeId node) {
-  const auto found = peers_.find(node);
-  if (found == peers_.end()) return;
-  found->second.connect_open = false;
-  found->second.next_connect = now + kConnectRetry;
-}
-
-void Membership::LinkCut(NodeId node) {
-  const auto found = peers_.find(node);
-  if (found == peers_.end()) return;
-  found->second.linked_session = 0;
-  found->second.unanswered_since = absl::InfiniteFuture();
-}
-
-bool Membership::IsLinked(NodeId node) const {
-  const Peer* peer = Find(node);
-  return peer != nullptr && peer->linked_session == peer->info.session;
-}
-
-void Membership::ConnectNow(absl::Time now, NodeId node, Actions* actions) {
-  const auto found = peers_.find(node);
-  if (found == peers_.end() || IsLinked(node)) return;
-  Peer& peer = found->second;
-  if (peer.connect_open || now < peer.next_connect) return;
-  peer.connect_open = true;
-  actions->push_back(Connect{node, peer.info.control_address, kConnectTimeout});
-}
-
 void Membership::SyncSoon(absl::Time now, absl::FunctionRef<std::set<NodeId>()> concerned) {
   if (!is_large()) {
     for (auto& [node, peer] : peers_) SyncPeerBy(now, &peer);
@@ -417,7 +374,7 @@ void Membership::Follow(absl::Time now, const NodeInfo& node, bool in_turn, Acti
 
 // At that time, or earlier.
 void Membership::SyncPeerBy(absl::Time time, Peer* peer) {
-  if (peer->silent) return;
+  if (peer->silent()) return;
   peer->next_sync = std::min(peer->next_sync, std::max(time, peer->synced_at + kNewsInterval));
   SetDue(peer);
 }

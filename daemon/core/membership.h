@@ -16,6 +16,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -37,39 +39,51 @@ struct Claimant {
   absl::Time claimed_at;
 };
 
-// Another daemon.
+// A node that does not answer.
+struct Silence {
+  std::string reason;
+  absl::Time since;
+};
+
+// A node that answers calls, perhaps, and no pulls.
+struct PathLoss {
+  absl::Time since;
+  absl::Time link_since;  // its link was last cut for that then
+  absl::Duration pause;   // after the last pull that failed
+  absl::Time next_try;
+};
+
+// Another daemon. A mesh has thousands: what few of them have is kept apart.
 struct Peer {
   NodeInfo info;
   absl::Time heard_at = absl::InfinitePast();
-  bool silent = false;
-  std::string silent_reason;
-  absl::Time silent_since = absl::InfinitePast();
-  // Session that the data plane is connected to; 0: none.
-  SessionId linked_session = 0;
-  // Since when it answers no pull, and no frame of it comes; infinite: it does.
-  absl::Time unanswered_since = absl::InfiniteFuture();
   // When the process of info.session started, as far as it says so itself.
   absl::Time started_at = absl::InfiniteFuture();
+  // Session that the data plane is connected to; 0: none.
+  SessionId linked_session = 0;
   // Of a later process of this node_id, found out while this one lives; 0: none.
   SessionId refused_session = 0;
+  std::unique_ptr<Silence> silence;     // null: it is not silent
+  std::unique_ptr<PathLoss> path_loss;  // null: its frames come, or none was wanted
 
-  bool Answers() const { return !silent && heard_at != absl::InfinitePast(); }
+  bool silent() const { return silence != nullptr; }
+  bool Answers() const { return !silent() && heard_at != absl::InfinitePast(); }
 
  private:
   friend class Membership;
-  uint64_t sequence = 0;  // of the newest message of info.session
   bool sync_open = false;
-  bool sync_unheard = false;                    // the open sync began while it did not answer
+  bool sync_unheard = false;  // the open sync began while it did not answer
+  bool probe_open = false;
+  bool connect_open = false;
   absl::Time synced_at = absl::InfinitePast();  // when the open sync began
   absl::Time next_sync;
-  absl::Time due = absl::InfiniteFuture();  // its place in Membership::due_; infinite: none
-  bool probe_open = false;
+  absl::Time due = absl::InfiniteFuture();       // its place in Membership::due_; infinite: none
   absl::Time probed_at = absl::InfinitePast();   // when the open probe began
   absl::Time vouched_at = absl::InfinitePast();  // when the failure detector last heard of it
-  bool connect_open = false;
   absl::Time next_connect = absl::InfinitePast();
-  std::unique_ptr<Claimant> claimant;
+  uint64_t sequence = 0;       // of the newest message of info.session
   SessionId left_session = 0;  // of a process that has left; 0: none
+  std::unique_ptr<Claimant> claimant;
 };
 
 // What a message makes of its sender's process.
@@ -98,6 +112,10 @@ absl::Duration FollowSpread(absl::Duration sync_interval, size_t peers);
 // node syncs at once with those whom the change concerns; the failure detector tells all others
 // that there is news, and they come for it (Follow).
 constexpr size_t kAllSyncMax = 32;
+
+// How long a node is asked for no data after a pull from it has failed: twice as long each time.
+constexpr absl::Duration kPathPauseMin = absl::Milliseconds(10);
+constexpr absl::Duration kPathPauseMax = absl::Seconds(30);
 
 struct MembershipOptions {
   NodeInfo self;
@@ -184,10 +202,19 @@ class Membership {
   // Whether the node's last probe began after that.
   bool WasProbedSinceClaim(NodeId node) const;
 
-  // It did not answer a pull. How long that has been so, since its last frame.
-  absl::Duration PullUnanswered(absl::Time now, NodeId node);
-  // A frame of it has come.
-  void LinkWorks(NodeId node);
+  // A pull that was begun at `since` has failed, or was not answered. It is to be asked for no data
+  // until a frame of it comes, or for a pause: at first as long as that took. True if its frames
+  // came before.
+  bool PathLost(absl::Time now, NodeId node, absl::Time since);
+  // Whether its link brings nothing, and has not been cut for that for `patience`. If so, it is to
+  // be cut now.
+  bool LinkIsStale(absl::Time now, NodeId node, absl::Duration patience);
+  // Whether it may be asked for data.
+  bool HasPath(absl::Time now, NodeId node) const;
+  // A frame of it has come. How long none has; zero: there was no such time.
+  absl::Duration PathWorks(absl::Time now, NodeId node);
+  // It does not answer calls either: that nothing came says nothing of when it is back.
+  void ForgetPathLoss(NodeId node);
 
   // There is news: syncs with all that answer, without waiting for the interval; in a large mesh
   // with `concerned` alone.
@@ -227,16 +254,16 @@ class Membership {
   void BeginSync(absl::Time now, Peer* peer, Actions* actions);
   void EndSync(Peer* peer);
   void SyncPeerBy(absl::Time time, Peer* peer);
-  void SetSilent(Peer* peer, bool silent);
+  void SetSilence(Peer* peer, std::unique_ptr<Silence> silence);
   void SetHeard(Peer* peer, absl::Time now);
   void SetDue(Peer* peer);
   void WakeForSeed(absl::Time now, const Seed& seed);
 
   const MembershipOptions options_;
   Peers peers_;
-  std::multimap<uint64_t, NodeId> by_address_;   // by the hash of their control address
-  std::set<std::pair<absl::Time, NodeId>> due_;  // whose next sync begins then
-  size_t answering_ = 0;                         // peers that do
+  absl::btree_multimap<uint64_t, NodeId> by_address_;   // by the hash of their control address
+  absl::btree_set<std::pair<absl::Time, NodeId>> due_;  // whose next sync begins then
+  size_t answering_ = 0;                                // peers that do
   size_t silent_ = 0;
   size_t unheard_syncs_ = 0;  // open, with those that did not answer when they began
   std::vector<Seed> seeds_;

@@ -24,7 +24,8 @@ void Membership::AskSeeds(absl::Time now, Actions* actions) {
     if (seed.open || now < seed.next_try) continue;
     seed.next_try = now + options_.sync_interval;
     const Peer* known = Find(seed.node);
-    const bool answers = seed.node == options_.self.node_id || (known != nullptr && !known->silent);
+    const bool answers =
+        seed.node == options_.self.node_id || (known != nullptr && !known->silent());
     if (answers && now < seed.answered_at + kSeedAskedAgain) continue;
     due.push_back(&seed);
   }

@@ -77,9 +77,10 @@ absl::Time NodeCore::Impl::next_deadline() const {
   return next;
 }
 
-RequestId NodeCore::Impl::OpenRequest(AttachId attach, SegmentId segment, uint32_t buffer) {
+RequestId NodeCore::Impl::OpenRequest(AttachId attach, NodeId peer, SegmentId segment,
+                                      uint32_t buffer) {
   const RequestId id{++last_request_};
-  open_pulls_.emplace(id, OpenPull{attach, segment, buffer});
+  open_pulls_.emplace(id, OpenPull{attach, peer, segment, buffer});
   return id;
 }
 
@@ -94,7 +95,12 @@ bool NodeCore::Impl::IsReachable(const Member& member) const {
   if (!IsLive(member.info.state)) return false;
   if (member.node == options_.self.node_id) return true;
   const Peer* peer = membership_.Find(member.node);
-  return peer != nullptr && !peer->silent && peer->info.session == member.session;
+  return peer != nullptr && !peer->silent() && peer->info.session == member.session;
+}
+
+bool NodeCore::Impl::HasPath(const Member& member) const {
+  if (member.node == options_.self.node_id) return IsReachable(member);
+  return IsReachable(member) && membership_.HasPath(now_, member.node);
 }
 
 absl::Time NodeCore::Impl::HeardFrom(NodeId node) const {
@@ -107,18 +113,30 @@ void NodeCore::Impl::AskForLife(NodeId node, absl::Duration timeout) {
   membership_.ProbeNow(now_, node, timeout, actions_);
 }
 
+void NodeCore::Impl::PullFailed(NodeId node, absl::Time asked_at, absl::Duration timeout) {
+  membership_.PathLost(now_, node, asked_at);
+  Doubt(node, "a pull from it failed", timeout);
+}
+
 void NodeCore::Impl::Doubt(NodeId node, absl::string_view reason, absl::Duration timeout) {
   Silence(node, reason);
   membership_.ProbeNow(now_, node, timeout, actions_);
 }
 
-// A node may answer calls while its link brings nothing: where packets were lost for some time, TCP
-// tries again ever more rarely.
-void NodeCore::Impl::PullUnanswered(NodeId node, absl::Duration timeout, absl::Duration patience) {
-  if (membership_.PullUnanswered(now_, node) >= patience) {
+// A node may answer calls while its link brings nothing: a firewall lets only calls through, or
+// packets were lost for some time, and TCP tries again ever more rarely.
+void NodeCore::Impl::PullUnanswered(NodeId node, absl::Time asked_at, absl::Duration timeout,
+                                    absl::Duration patience) {
+  if (membership_.PathLost(now_, node, asked_at)) {
+    Warn(absl::StrCat(DescribeNode(node),
+                      " answers no pull: pulls are redirected around it until data comes from it "
+                      "again; it is asked ever more rarely"));
+  }
+  if (membership_.LinkIsStale(now_, node, patience)) {
     CutLink(node, "it has answered no pull for two round deadlines");
   }
-  Doubt(node, "it did not answer a pull", timeout);
+  membership_.ProbeNow(now_, node, timeout, actions_);
+  TellDetectorOfDoubt(node);
 }
 
 void NodeCore::Impl::CutLink(NodeId node) {
@@ -143,10 +161,19 @@ void NodeCore::Impl::RequestRefused(NodeId peer, RequestRefusal reason) {
                     count, " so far"));
 }
 
+void NodeCore::Impl::CallUnanswered(NodeId node, absl::string_view reason) {
+  membership_.ForgetPathLoss(node);
+  Silence(node, reason);
+}
+
 void NodeCore::Impl::Silence(NodeId node, absl::string_view reason) {
   if (!membership_.MarkSilent(now_, node, reason)) return;
   Warn(absl::StrCat("node ", node.ToString(), " at ", membership_.Find(node)->info.control_address,
                     " is silent: ", reason, "; pulls are redirected around it"));
+  TellDetectorOfDoubt(node);
+}
+
+void NodeCore::Impl::TellDetectorOfDoubt(NodeId node) {
   swim::SwimActions actions;
   swim_.Doubt(now_, node, &actions);
   Perform(std::move(actions));
@@ -169,6 +196,14 @@ void NodeCore::Impl::Heard(NodeId node) {
   swim::SwimActions actions;
   swim_.Heard(now_, node, membership_.Find(node)->info.session, &actions);
   Perform(std::move(actions));
+}
+
+void NodeCore::Impl::FrameCame(NodeId node) {
+  Heard(node);
+  const absl::Duration lost = membership_.PathWorks(now_, node);
+  if (lost == absl::ZeroDuration()) return;
+  Inform(absl::StrCat("data comes from ", DescribeNode(node), " again, after ",
+                      absl::FormatDuration(absl::Trunc(lost, absl::Milliseconds(1)))));
 }
 
 LocalReplica* NodeCore::Impl::FindLocal(AttachId attach) {
@@ -273,8 +308,7 @@ void NodeCore::Impl::On(const Mixed& event) {
 
 void NodeCore::Impl::On(const PullRequested& event) {
   const PullRequest& request = event.request;
-  Heard(request.peer);
-  membership_.LinkWorks(request.peer);
+  FrameCame(request.peer);
   ObserveRound(request.run_key, request.newest_round);
   LocalReplica* local = FindHosted(request.source);
   if (local == nullptr || local->run().key() != request.run_key) {
@@ -293,7 +327,7 @@ void NodeCore::Impl::On(const PullRequested& event) {
 }
 
 void NodeCore::Impl::On(const PullCancelled& event) {
-  Heard(event.peer);
+  FrameCame(event.peer);
   for (auto& [attach, local] : locals_) {
     if (!local->freed()) local->source().Cancelled(event.peer, event.request_id);
   }
@@ -302,8 +336,7 @@ void NodeCore::Impl::On(const PullCancelled& event) {
 
 void NodeCore::Impl::On(const PullAnswered& event) {
   const PullAnswer& answer = event.answer;
-  Heard(answer.peer);
-  membership_.LinkWorks(answer.peer);
+  FrameCame(answer.peer);
   ObserveRound(answer.run_key, answer.newest_round);
   const auto found = open_pulls_.find(answer.request_id);
   if (found == open_pulls_.end()) return;
@@ -316,6 +349,7 @@ void NodeCore::Impl::On(const struct PullEnded& event) {
   if (found == open_pulls_.end()) return;
   const OpenPull pull = found->second;
   open_pulls_.erase(found);
+  if (event.end == PullEnd::kLanded) FrameCame(pull.peer);
   LocalReplica* local = FindLocal(pull.attach);
   local->PullEnded(pull.segment, pull.buffer, event.end);
   if (local->gone()) FreeReplicas();
@@ -348,14 +382,16 @@ void NodeCore::Impl::On(const SyncReceived& event) { MergeSync(event.message, ""
 
 void NodeCore::Impl::On(const SyncAnswered& event) {
   for (NodeId node : membership_.SyncAnswered(now_, event.address, event.message.self)) {
-    Silence(node, "another node answers at its address");
+    CallUnanswered(node, "another node answers at its address");
   }
   MergeSync(event.message, event.address);
   Introduce(event.message.self);
 }
 
 void NodeCore::Impl::On(const SyncFailed& event) {
-  for (NodeId node : membership_.SyncFailed(now_, event.address)) Silence(node, event.reason);
+  for (NodeId node : membership_.SyncFailed(now_, event.address)) {
+    CallUnanswered(node, event.reason);
+  }
 }
 
 void NodeCore::Impl::On(const ProbeAnswered& event) {
@@ -374,7 +410,7 @@ void NodeCore::Impl::On(const ProbeFailed& event) {
   const bool lives = !membership_.ProbeFailed(event.node);
   if (lives && AskFormerAgain(event.node, /*answered=*/false)) return;
   if (SettleClaim(event.node, lives)) return;
-  if (!lives) Silence(event.node, event.reason);
+  if (!lives) CallUnanswered(event.node, event.reason);
 }
 
 // Another member's frames go both ways: this side's may once its own Connect is answered.

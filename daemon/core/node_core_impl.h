@@ -53,13 +53,15 @@ class NodeCore::Impl final : public StepContext {
   // StepContext.
   absl::Time now() const override { return now_; }
   void Emit(Action action) override { actions_->push_back(std::move(action)); }
-  RequestId OpenRequest(AttachId attach, SegmentId segment, uint32_t buffer) override;
+  RequestId OpenRequest(AttachId attach, NodeId peer, SegmentId segment, uint32_t buffer) override;
   SendId OpenSend(AttachId attach) override;
   bool IsReachable(const Member& member) const override;
+  bool HasPath(const Member& member) const override;
   absl::Time HeardFrom(NodeId node) const override;
   void AskForLife(NodeId node, absl::Duration timeout) override;
-  void Doubt(NodeId node, absl::string_view reason, absl::Duration timeout) override;
-  void PullUnanswered(NodeId node, absl::Duration timeout, absl::Duration patience) override;
+  void PullFailed(NodeId node, absl::Time asked_at, absl::Duration timeout) override;
+  void PullUnanswered(NodeId node, absl::Time asked_at, absl::Duration timeout,
+                      absl::Duration patience) override;
   SlotKeeper& keeper() override { return *keeper_; }
   void CutLink(NodeId node) override;
   void RequestRefused(NodeId peer, RequestRefusal reason) override;
@@ -70,6 +72,7 @@ class NodeCore::Impl final : public StepContext {
 
   struct OpenPull {
     AttachId attach{};
+    NodeId peer;
     SegmentId segment{};
     uint32_t buffer = 0;
   };
@@ -118,7 +121,11 @@ class NodeCore::Impl final : public StepContext {
   LocalReplica* FindHosted(ReplicaId replica);
   std::string DescribeNode(NodeId node) const;
   void Heard(NodeId node);
+  void FrameCame(NodeId node);
+  void Doubt(NodeId node, absl::string_view reason, absl::Duration timeout);
+  void CallUnanswered(NodeId node, absl::string_view reason);
   void Silence(NodeId node, absl::string_view reason);
+  void TellDetectorOfDoubt(NodeId node);
   void ObserveRound(RunKey key, Round round);
   void TellNewestRound(Run* run);
   // Something has changed in a replica here: who has a part in a run is told at once, all others by

@@ -48,7 +48,8 @@ bool NodeCore::Impl::IsOver(const Run& run) const {
 bool NodeCore::Impl::EndIsAgreed(const Run& run) const {
   return std::all_of(run.members().begin(), run.members().end(), [&](const auto& entry) {
     const Peer* peer = membership_.Find(entry.second.node);
-    if (peer == nullptr || peer->silent || peer->info.session != entry.second.session) return true;
+    if (peer == nullptr || peer->silent() || peer->info.session != entry.second.session)
+      return true;
     const auto report = run.reports().find(entry.second.node);
     return report != run.reports().end() && report->second.ended;
   });

@@ -236,7 +236,7 @@ void NodeCore::Impl::TryRelease(Run* run) {
     if (member.node == options_.self.node_id || !IsLive(member.info.state)) continue;
     // Who is gone or silent is redirected around.
     const Peer* peer = membership_.Find(member.node);
-    if (member.host_gone || (peer != nullptr && peer->silent)) continue;
+    if (member.host_gone || (peer != nullptr && peer->silent())) continue;
     if (member.node.IsZero()) {
       ready = false;
     } else if (is_held) {
@@ -317,7 +317,7 @@ std::string NodeCore::Impl::DescribeWaiting(const Run& run) const {
   }
   std::vector<std::string> silent;
   for (const auto& [node, peer] : membership_.peers()) {
-    if (peer.silent) silent.push_back(peer.info.control_address);
+    if (peer.silent()) silent.push_back(peer.info.control_address);
   }
   return absl::StrCat(
       "run ", run.run_id(), " has ", names.size(), " of ", run.config().replicas_min, " replicas (",

@@ -178,6 +178,7 @@ void NodeCore::Impl::Gone(const NodeInfo& node, const std::string& how) {
   if (peer == nullptr || peer->info.session != node.session) return;
   Warn(absl::StrCat("node ", node.node_id.ToString(), " at ", peer->info.control_address, " ", how,
                     "; ", swim_.living(), " daemons are left"));
+  membership_.ForgetPathLoss(node.node_id);
   membership_.MarkSilent(now_, node.node_id, how);
   membership_.Explain(node.node_id, how);
   SetHostGone(node.node_id, true);

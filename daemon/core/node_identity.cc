@@ -71,6 +71,7 @@ absl::Status NodeCore::Impl::TakeInSpeaker(const swim::Message& message,
 // This node's own id: from this process itself, by way of a seed, or from another one.
 void NodeCore::Impl::MeetTwin(const NodeInfo& twin, absl::Duration uptime) {
   if (twin.session == options_.self.session || twin.session == twin_.session) return;
+  if (twin.control_address == options_.self.control_address) return;  // gone: its words were late
   if (!StartedLater(twin, now_ - uptime, options_.self, started_at_)) {
     return LoseIdentity(DescribeTwin(twin, options_.self));
   }

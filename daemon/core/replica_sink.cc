@@ -110,7 +110,7 @@ void ReplicaSink::GiveUp() {
 // Requests the segment from pull.source, or from the next source that can be reached.
 void ReplicaSink::Ask(uint32_t segment) {
   SegmentPull& pull = pulls_[segment];
-  while (pull.source != own_ && !context_->IsReachable(run_->MemberAt(pull.source))) {
+  while (pull.source != own_ && !context_->HasPath(run_->MemberAt(pull.source))) {
     if (pull.first_failure == Outcome::kNone) pull.first_failure = Outcome::kDead;
     ++statistics_->redirects;
     ++pull.hops;
@@ -130,7 +130,7 @@ void ReplicaSink::Ask(uint32_t segment) {
   pull.state = PullState::kAsked;
   pull.buffer = buffer;
   pull.asked_at = context_->now();
-  pull.request = context_->OpenRequest(attach_, SegmentId{segment}, buffer);
+  pull.request = context_->OpenRequest(attach_, source.node, SegmentId{segment}, buffer);
   buffers[buffer] = Buffer{BufferState::kOpen, absl::InfinitePast(), source.node};
   ++open_requests_;
   context_->link(source.node).PullOpened(context_->now());
@@ -251,7 +251,7 @@ void ReplicaSink::Ended(SegmentId segment_id, uint32_t buffer_index, PullEnd end
     Fail(segment, Outcome::kBusy);  // a limit of this daemon: says nothing of the source
   } else {
     const bool broken = end == PullEnd::kFailed;
-    if (broken) context_->Doubt(peer, "a pull from it failed", times_.probe_timeout);
+    if (broken) context_->PullFailed(peer, pull.asked_at, times_.probe_timeout);
     pull.state = PullState::kEnding;
     Redirect(segment, pull.verdict == Outcome::kNone || broken ? Outcome::kDead : pull.verdict);
     pull.verdict = pull.state == PullState::kFailed ? pull.verdict : Outcome::kNone;
@@ -274,6 +274,8 @@ void ReplicaSink::CountLanded(uint32_t segment, const SegmentPull& pull) {
 
 void ReplicaSink::Tick() {
   if (context_->now() < next_deadline_) return;
+  // This daemon stood still: what came meanwhile has not been looked at.
+  if (context_->now() - next_deadline_ >= times_.probe_timeout) awake_since_ = context_->now();
   FindSilent();
   MeetDeadline();
   CutStuckLinks();
@@ -287,18 +289,19 @@ void ReplicaSink::FindSilent() {
   for (SegmentPull& pull : pulls_) {
     if (pull.state != PullState::kAsked && !IsParked(pull)) continue;
     const Member& source = run_->MemberAt(pull.source);
+    const absl::Time since = std::max(pull.asked_at, awake_since_);
     if (IsParked(pull)) {
-      if (context_->IsReachable(source)) {
+      if (context_->HasPath(source)) {
         const absl::Duration silence = context_->now() - context_->HeardFrom(source.node);
         if (silence >= times_.probe_timeout) {
           context_->AskForLife(source.node, times_.probe_timeout);
         }
         continue;
       }
-    } else if (context_->now() - pull.asked_at < times_.probe_timeout) {
+    } else if (context_->now() - since < times_.probe_timeout) {
       continue;
     } else {
-      context_->PullUnanswered(source.node, times_.probe_timeout, 2 * times_.round_deadline);
+      context_->PullUnanswered(source.node, since, times_.probe_timeout, 2 * times_.round_deadline);
     }
     pull.state = PullState::kEnding;
     pull.verdict = Outcome::kDead;
@@ -352,7 +355,8 @@ void ReplicaSink::ScheduleTick() {
     if (collect_wanted_) next_deadline_ = std::min(next_deadline_, collect_deadline_);
     for (const SegmentPull& pull : pulls_) {
       if (pull.state != PullState::kAsked && !IsParked(pull)) continue;
-      const absl::Time since = IsParked(pull) ? context_->now() : pull.asked_at;
+      const absl::Time since =
+          IsParked(pull) ? context_->now() : std::max(pull.asked_at, awake_since_);
       next_deadline_ = std::min(next_deadline_, since + times_.probe_timeout);
     }
   }

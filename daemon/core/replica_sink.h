@@ -172,6 +172,7 @@ class ReplicaSink {
   // its pulls are LATE at once until it publishes. kNotOverdue otherwise.
   std::vector<uint64_t> overdue_;
   absl::Time next_deadline_ = absl::InfiniteFuture();
+  absl::Time awake_since_ = absl::InfinitePast();  // the end of the last time it stood still
 };
 
 }  // namespace weightmesh

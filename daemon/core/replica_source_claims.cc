@@ -15,7 +15,7 @@ uint32_t ReplicaSource::ReaderFrom(const Slot& slot, uint32_t segment, uint32_t 
   for (uint32_t hops = 0; hops < slot.view->size() && sink != own_; ++hops) {
     const Member& member = run_->MemberAt(sink);
     if (IsLive(member.info.state)) {
-      return context_->IsReachable(member) && !HasLapsed(sink) ? sink : kNobody;
+      return context_->HasPath(member) && !HasLapsed(sink) ? sink : kNobody;
     }
     sink = run_->PartnersOf(*slot.view, slot.round, SegmentId{segment}, sink).sink;
   }
@@ -70,7 +70,7 @@ void ReplicaSource::CheckSinks(Slot* slot) {
   for (uint32_t segment = 0; segment < slot->owed_to.size(); ++segment) {
     if (slot->owed_to[segment] == kNobody) continue;
     const Member& sink = run_->MemberAt(slot->owed_to[segment]);
-    if (!context_->IsReachable(sink)) {
+    if (!context_->HasPath(sink)) {
       const uint32_t reader = ReaderFrom(*slot, segment, slot->owed_to[segment]);
       if (reader == kNobody) EndClaim(slot, segment);
       if (reader != kNobody) slot->owed_to[segment] = reader;

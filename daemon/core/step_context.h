@@ -20,22 +20,29 @@ class StepContext {
   virtual absl::Time now() const = 0;
   virtual void Emit(Action action) = 0;
 
-  // A fresh id for a pull into inbox buffer `buffer`; known until Ended is told to the replica.
-  virtual RequestId OpenRequest(AttachId attach, SegmentId segment, uint32_t buffer) = 0;
+  // A fresh id for a pull from `peer` into inbox buffer `buffer`; known until Ended is told to the
+  // replica.
+  virtual RequestId OpenRequest(AttachId attach, NodeId peer, SegmentId segment,
+                                uint32_t buffer) = 0;
   // A fresh id for a transfer to `peer`; known until Ended is told to the replica.
   virtual SendId OpenSend(AttachId attach) = 0;
 
-  // Whether pulls from `member` may be started; otherwise they are redirected around it.
+  // Whether `member` is there: it lives, and its node answers.
   virtual bool IsReachable(const Member& member) const = 0;
+  // Whether data comes from it, too: otherwise pulls are redirected around it.
+  virtual bool HasPath(const Member& member) const = 0;
   // When the node was last heard from; InfinitePast if never.
   virtual absl::Time HeardFrom(NodeId node) const = 0;
   // Asks for a sign of life; without one within `timeout` the node counts as silent.
   virtual void AskForLife(NodeId node, absl::Duration timeout) = 0;
-  // The node did not answer: skip it until it does, and probe it at once.
-  virtual void Doubt(NodeId node, absl::string_view reason, absl::Duration timeout) = 0;
-  // The same of a node that has not answered a pull. Once none of its frames has come for
-  // `patience`, its link is made anew.
-  virtual void PullUnanswered(NodeId node, absl::Duration timeout, absl::Duration patience) = 0;
+  // A pull that the node was asked for at `asked_at` has failed: the node counts as silent until it
+  // answers, and has no path until a frame of it comes, or for a pause that grows each time. It is
+  // probed at once.
+  virtual void PullFailed(NodeId node, absl::Time asked_at, absl::Duration timeout) = 0;
+  // The node has not answered a pull since `asked_at`: the same, but that it is not silent yet.
+  // Once no frame has come for `patience`, its link is made anew.
+  virtual void PullUnanswered(NodeId node, absl::Time asked_at, absl::Duration timeout,
+                              absl::Duration patience) = 0;
 
   // Breaks the link to the node by force; it is made anew.
   virtual void CutLink(NodeId node) = 0;

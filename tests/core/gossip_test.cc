@@ -380,6 +380,7 @@ TEST_F(GossipTest, ACloneOfALivingDaemonIsRefused) {
   StartRunOfFour();
   swim::Message clone = From(2);
   clone.from.session = kOtherSession;
+  clone.from.control_address = "clone:7070";
   clone.uptime = absl::Seconds(1);
   SyncMessage original = harness_.MessageOf(2, ReplicaState::kActive, {0, 1, 2, 3}, true);
   original.uptime = absl::Hours(1);
@@ -397,6 +398,7 @@ TEST_F(GossipTest, ALaterProcessOfOnesOwnIdIsRefusedAndAnEarlierOneEndsThisOne) 
   harness_.now += absl::Minutes(1);
   swim::Message twin = From(0);
   twin.from.session = kOtherSession;
+  twin.from.control_address = "twin:7070";
   twin.uptime = absl::Seconds(1);
   EXPECT_EQ(Call(twin).status().code(), absl::StatusCode::kAlreadyExists);
   EXPECT_TRUE(harness_.All<EndDaemon>().empty());

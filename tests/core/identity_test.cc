@@ -2,6 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <string>
+#include <vector>
+
 #include "daemon/core/membership.h"
 #include "tests/testing/core_harness.h"
 
@@ -123,6 +127,42 @@ TEST_F(IdentityTest, NorDoesAWordWithoutAnAnswer) {
   EXPECT_EQ(KnownSession(), kOtherSession);
 }
 
+// It started earlier, and would take the place of its successor, which would end.
+TEST_F(IdentityTest, ALateWordOfAFormerProcessIsNoClaim) {
+  SyncMessage restarted = Restarted();
+  restarted.self.control_address = CoreHarness::AddressOf(1);
+  harness_.Step(SyncAnswered{CoreHarness::AddressOf(1), restarted});
+  ASSERT_EQ(KnownSession(), kOtherSession);
+  harness_.Step(SyncReceived{From(101, absl::Hours(1))});
+  EXPECT_EQ(harness_.Only<Probe>().node, kNode);
+  harness_.Step(ProbeAnswered{kNode, kOtherSession});
+  EXPECT_EQ(KnownSession(), kOtherSession);
+  EXPECT_TRUE(harness_.All<Log>().empty());
+  EXPECT_TRUE(Check(restarted).ok());
+}
+
+// The successor's first sync crosses the one that is open with its address.
+TEST_F(IdentityTest, ASuccessorAtTheSameAddressIsNotSyncedWithTwiceAtOnce) {
+  harness_.peers_answer_syncs = false;
+  harness_.Advance(absl::Milliseconds(1));
+  SyncMessage restarted = Restarted();
+  restarted.self.control_address = CoreHarness::AddressOf(1);
+  harness_.Step(SyncReceived{restarted});
+  harness_.Step(ProbeAnswered{kNode, kOtherSession});
+  ASSERT_EQ(KnownSession(), kOtherSession);
+  const auto syncs = [this] {
+    const std::vector<Sync> all = harness_.All<Sync>();
+    return std::count_if(all.begin(), all.end(), [](const Sync& sync) {
+      return sync.address == CoreHarness::AddressOf(1);
+    });
+  };
+  harness_.Advance(absl::Milliseconds(100));
+  EXPECT_EQ(syncs(), 0) << "one is open";
+  harness_.Step(SyncAnswered{CoreHarness::AddressOf(1), restarted});
+  harness_.Advance(absl::Milliseconds(100));
+  EXPECT_EQ(syncs(), 1) << "what it said before was not believed";
+}
+
 TEST_F(IdentityTest, ACloneIsRefusedAndTheEarlierProcessUndisturbed) {
   harness_.Step(SyncReceived{Restarted()});
   harness_.Step(ProbeAnswered{kNode, 101});
@@ -199,6 +239,13 @@ TEST_F(IdentityTest, ALaterProcessEndsOnceItMeetsTheEarlierOne) {
   EXPECT_TRUE(Check(original).ok());
   harness_.Step(SyncReceived{original});
   EXPECT_TRUE(harness_.All<EndDaemon>().empty()) << "once";
+}
+
+TEST_F(IdentityTest, ALateWordOfOnesOwnFormerProcessIsNoTwin) {
+  SyncMessage former = From(kOtherSession, absl::Hours(1), CoreHarness::AddressOf(0));
+  former.self.node_id = CoreHarness::NodeOf(0);
+  harness_.Step(SyncReceived{former});
+  EXPECT_TRUE(harness_.All<EndDaemon>().empty());
 }
 
 TEST_F(IdentityTest, OnesOwnAnswerIsNoTwin) {

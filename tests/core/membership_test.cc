@@ -157,7 +157,7 @@ TEST_F(MembershipTest, NodesThatOthersTellOfAreAskedAtOnce) {
   membership_.SyncAnswered(now_, "node9:7070", Info(9));
   EXPECT_EQ(membership_.peers().size(), 3u) << "oneself is no peer";
   EXPECT_EQ(Tick(), (Addresses{"node1:7070", "node2:7070", "node9:7070"}));
-  EXPECT_FALSE(membership_.Find(NodeId{1, 1})->silent);
+  EXPECT_FALSE(membership_.Find(NodeId{1, 1})->silent());
 }
 
 TEST_F(MembershipTest, TheNumberOfNodesIsLimited) {
@@ -229,7 +229,7 @@ TEST_F(MembershipTest, SilenceIsToldOnceAndEndsWithAnySign) {
   membership_.Learn(now_, From(1));
   EXPECT_TRUE(membership_.MarkSilent(now_, NodeId{1, 1}, "no answer"));
   EXPECT_FALSE(membership_.MarkSilent(now_, NodeId{1, 1}, "no answer"));
-  EXPECT_EQ(membership_.Find(NodeId{1, 1})->silent_reason, "no answer");
+  EXPECT_EQ(membership_.Find(NodeId{1, 1})->silence->reason, "no answer");
   EXPECT_TRUE(membership_.Heard(now_, NodeId{1, 1}));
   EXPECT_FALSE(membership_.Heard(now_, NodeId{1, 1}));
   EXPECT_FALSE(membership_.Heard(now_, NodeId{5, 5})) << "unknown";
@@ -331,6 +331,48 @@ TEST_F(MembershipTest, ALinkBelongsToASession) {
   membership_.LinkReady(NodeId{1, 1}, 5);
   membership_.LinkCut(NodeId{1, 1});
   EXPECT_FALSE(membership_.IsLinked(NodeId{1, 1}));
+}
+
+TEST_F(MembershipTest, ALostPathIsTriedAgainAfterTwiceAsLongEachTime) {
+  const NodeId node{1, 1};
+  membership_.Learn(now_, From(1));
+  EXPECT_TRUE(membership_.HasPath(now_, node));
+  EXPECT_FALSE(membership_.HasPath(now_, NodeId{5, 5})) << "unknown";
+  const absl::Time begun = now_;
+  now_ += absl::Seconds(1);
+  EXPECT_TRUE(membership_.PathLost(now_, node, begun));
+  EXPECT_FALSE(membership_.PathLost(now_ + absl::Milliseconds(1), node, begun))
+      << "another pull of before";
+  EXPECT_FALSE(membership_.HasPath(begun + absl::Milliseconds(1999), node));
+  now_ = begun + absl::Hours(1);
+  EXPECT_TRUE(membership_.HasPath(now_, node)) << "but nobody tried";
+  membership_.PathLost(now_, node, now_);
+  EXPECT_FALSE(membership_.HasPath(now_ + absl::Milliseconds(1999), node));
+  EXPECT_TRUE(membership_.HasPath(now_ + absl::Seconds(2), node));
+  for (int k = 0; k < 20; ++k) {
+    now_ += absl::Hours(1);
+    membership_.PathLost(now_, node, now_);
+  }
+  EXPECT_FALSE(membership_.HasPath(now_ + kPathPauseMax - absl::Milliseconds(1), node));
+  EXPECT_TRUE(membership_.HasPath(now_ + kPathPauseMax, node)) << "never later than that";
+  EXPECT_EQ(membership_.PathWorks(now_, node), absl::Hours(21));
+  EXPECT_TRUE(membership_.HasPath(now_, node));
+  EXPECT_EQ(membership_.PathWorks(now_, node), absl::ZeroDuration());
+}
+
+TEST_F(MembershipTest, ALinkIsStaleOnceForEachPatience) {
+  const NodeId node{1, 1};
+  const absl::Duration patience = absl::Seconds(2);
+  membership_.Learn(now_, From(1));
+  EXPECT_FALSE(membership_.LinkIsStale(now_, node, patience));
+  membership_.PathLost(now_, node, now_);
+  now_ += absl::Milliseconds(1999);
+  EXPECT_FALSE(membership_.LinkIsStale(now_, node, patience));
+  now_ += absl::Milliseconds(1);
+  EXPECT_TRUE(membership_.LinkIsStale(now_, node, patience));
+  EXPECT_FALSE(membership_.LinkIsStale(now_, node, patience)) << "the new one has as long";
+  now_ += patience;
+  EXPECT_TRUE(membership_.LinkIsStale(now_, node, patience));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "daemon/core/membership.h"
 #include "tests/core/sink_fixture.h"
 
 namespace weightmesh {
@@ -121,6 +122,7 @@ TEST_F(SinkTest, ASilentNodeIsNotAskedUntilItAnswers) {
   const uint64_t again = RoundFrom(silent, 2);
   EXPECT_EQ(Asked(Begin(again)), harness_.SourceOf(silent, again));
   harness_.Step(ProbeAnswered{CoreHarness::NodeOf(silent), harness_.InfoOf(silent).session});
+  harness_.Advance(kPathPauseMin);
   const uint64_t later = RoundFrom(silent, again + 1);
   EXPECT_EQ(Asked(Begin(later)), silent);
 }

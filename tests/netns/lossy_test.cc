@@ -2,6 +2,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "tests/netns/network_test.h"
 
@@ -24,6 +25,14 @@ class Lossy : public NetworkTest {
     }
   }
 };
+
+size_t LinesWith(const std::string& log, const std::string& words) {
+  size_t count = 0;
+  for (absl::string_view line : absl::StrSplit(log, '\n')) {
+    count += line.find(words) != absl::string_view::npos;
+  }
+  return count;
+}
 
 // All that node 0 sends to node 1 is lost, answers too: neither hears the other, and both hear of
 // each other by the rest.
@@ -48,7 +57,8 @@ TEST_F(Lossy, ALinkThatWorksOneWayIsNoDeath) {
 }
 
 // A firewall that lets only the control plane through: two nodes know that the other lives, and get
-// no data from it. Nobody's transport may stand still for it.
+// no data from it. Nobody's transport may stand still for it, and it does not cost every round the
+// time after which a pull counts as unanswered.
 TEST_F(Lossy, ABlockedDataPortHoldsUpNoOtherLink) {
   MeshOptions options = MeshOf(3);
   Mesh mesh(3, options);
@@ -66,6 +76,13 @@ TEST_F(Lossy, ABlockedDataPortHoldsUpNoOtherLink) {
         << reader << " from " << source;
   }
   EXPECT_EQ(ArrivedFrom(run, 0, 2), 0u);
+  ASSERT_TRUE(AwaitRounds(run, 50));
+  for (int k : {0, 2}) {
+    const std::string log = mesh.DaemonLog(k);
+    const size_t lines = LinesWith(log, "answers no pull") + LinesWith(log, " is silent");
+    EXPECT_GE(lines, 1u) << "daemon " << k;
+    EXPECT_LT(lines, 10u) << "daemon " << k << " tries ever more rarely:\n" << log;
+  }
   Heal();
   EXPECT_TRUE(Mesh::Await([&] { return ArrivedFrom(run, 0, 2) > 0; }, kLimit));
   ExpectOneModel(&run);
