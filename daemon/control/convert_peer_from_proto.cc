@@ -136,6 +136,25 @@ absl::Status ReadReplicas(const v1::RunState& proto, RunState* run) {
   return absl::OkStatus();
 }
 
+absl::Status ReadGone(const v1::RunState& proto, RunState* run) {
+  if (absl::Status s = CheckCount("gone", proto.gone_size(), kReplicasPerRunMax); !s.ok()) return s;
+  if (proto.gone_size() > 0 && !run->started) return Wrong("gone is given, and started is false");
+  absl::flat_hash_set<ReplicaId> seen;
+  for (int k = 0; k < proto.gone_size(); ++k) {
+    absl::StatusOr<ReplicaInfo> replica = FromProto(proto.gone(k), run->run_id);
+    if (!replica.ok()) return Within(replica.status(), "gone[", k, "]");
+    if (IsLive(replica->state)) {
+      return Wrong("gone[", k, "]: state is ", ReplicaStateName(replica->state),
+                   "; it must be left or dead");
+    }
+    if (!seen.insert(replica->replica_id).second) {
+      return Wrong("gone[", k, "]: ", replica->replica_id.ToString(), " is listed twice");
+    }
+    run->gone.push_back(*std::move(replica));
+  }
+  return absl::OkStatus();
+}
+
 // Any number is good: beyond int64 it is as good as the largest.
 absl::Duration Milliseconds(uint64_t count) {
   return absl::Milliseconds(
@@ -324,6 +343,7 @@ absl::StatusOr<RunState> FromProto(const v1::RunState& proto) {
   run.round_time = absl::Microseconds(static_cast<int64_t>(proto.round_time_us()));
   if (absl::Status s = ReadFounders(proto, &run); !s.ok()) return s;
   if (absl::Status s = ReadReplicas(proto, &run); !s.ok()) return s;
+  if (absl::Status s = ReadGone(proto, &run); !s.ok()) return s;
   return run;
 }
 

@@ -28,6 +28,7 @@ v1::RunState ToProto(const RunState& run) {
   proto.set_newest_round(Value(run.newest_round));
   proto.set_round_time_us(static_cast<uint64_t>(absl::ToInt64Microseconds(run.round_time)));
   for (const ReplicaInfo& replica : run.replicas) *proto.add_replicas() = ToProto(replica);
+  for (const ReplicaInfo& replica : run.gone) *proto.add_gone() = ToProto(replica);
   return proto;
 }
 

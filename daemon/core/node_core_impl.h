@@ -188,6 +188,7 @@ class NodeCore::Impl final : public StepContext {
   Run* SettleRecord(const NodeInfo& from, const RunState& state);
   static bool IsSameRun(Run& run, const NodeInfo& from, const RunState& state);
   void MergeMembers(Run* run, const NodeInfo& from, const RunState& state);
+  void MergeGone(Run* run, const RunState& state);
   void RefuseWaiting(Run* run, RefuseAttach refusal);
   std::vector<std::string> HostsOf(const Run& run) const;
   void RemoveLocal(AttachId attach);
@@ -202,6 +203,9 @@ class NodeCore::Impl final : public StepContext {
   std::string DescribeWaiting(const Run& run) const;
   double ViewAgreement(const Run& run) const;
   bool TellsFounders(const Run& run, const SyncMessage* asked) const;
+  bool TellsGone(const Run& run, const SyncMessage* asked) const;
+  bool SpeaksForItself(const Member& member) const;
+  std::vector<ReplicaInfo> GoneOf(const Run& run) const;
 
   const NodeCoreOptions options_;
   SlotKeeper* const keeper_;

@@ -18,6 +18,7 @@ void NodeCore::Impl::MergeRun(const NodeInfo& from, const RunState& state) {
   if (run == nullptr) return;
   const size_t waiting_before = run->started() ? 0 : run->Waiting().size();
   MergeMembers(run, from, state);
+  if (run->started() && run->KeepsTheDead()) MergeGone(run, state);
   if (run->HasMemberOn(from.node_id)) {
     run->reports()[from.node_id] =
         RunReport{state.started, state.ended, state.waiting_digest, state.view_digest};
@@ -150,6 +151,30 @@ void NodeCore::Impl::MergeMembers(Run* run, const NodeInfo& from, const RunState
       run->Find(replica)->info.state = ReplicaState::kDead;
       run->MemberChanged();
     }
+  }
+}
+
+// What others know of members whose own daemons are gone: of who died or left before this daemon
+// came, and of ends that this one has missed. Who lives says so itself.
+void NodeCore::Impl::MergeGone(Run* run, const RunState& state) {
+  for (const ReplicaInfo& info : state.gone) {
+    const Member* known = run->Find(info.replica_id);
+    if (known == nullptr && run->members().size() >= kReplicasPerRunMax) continue;
+    if (known != nullptr && SpeaksForItself(*known)) continue;
+    Member member;
+    member.info = info;
+    member.host_gone = true;
+    const bool is_unheard = known == nullptr || (known->node.IsZero() && IsLive(known->info.state));
+    const bool is_later = is_unheard || known->info.active_from < info.active_from;
+    if (!is_later) {
+      const bool is_untold_end =
+          known->info.active_from == info.active_from && known->info.left_at < info.left_at;
+      if (!is_untold_end) continue;
+      member = *known;
+      member.info.state = info.state;
+      member.info.left_at = info.left_at;
+    }
+    run->Put(member);
   }
 }
 

@@ -10,6 +10,13 @@ namespace {
 
 constexpr absl::Duration kStartIsNews = absl::Seconds(5);
 
+// Null: the message says nothing of that run.
+const RunState* RunOf(const SyncMessage& message, absl::string_view run_id) {
+  const auto found = std::find_if(message.runs.begin(), message.runs.end(),
+                                  [run_id](const RunState& run) { return run.run_id == run_id; });
+  return found == message.runs.end() ? nullptr : &*found;
+}
+
 }  // namespace
 
 // Whether the other side of a sync must be told the founders: in an answer, unless it has shown
@@ -17,10 +24,34 @@ constexpr absl::Duration kStartIsNews = absl::Seconds(5);
 bool NodeCore::Impl::TellsFounders(const Run& run, const SyncMessage* asked) const {
   if (!run.started()) return false;
   if (asked == nullptr) return now_ < run.started_at + kStartIsNews;
-  return std::none_of(asked->runs.begin(), asked->runs.end(), [&run](const RunState& theirs) {
-    return theirs.run_id == run.run_id() && theirs.started &&
-           theirs.founders_digest == run.founders().digest();
-  });
+  const RunState* theirs = RunOf(*asked, run.run_id());
+  return theirs == nullptr || !theirs->started ||
+         theirs->founders_digest != run.founders().digest();
+}
+
+// Whether it must be told who is gone: in an answer, where that may be why it has another view.
+bool NodeCore::Impl::TellsGone(const Run& run, const SyncMessage* asked) const {
+  if (!run.started() || !run.KeepsTheDead() || asked == nullptr) return false;
+  const RunState* theirs = RunOf(*asked, run.run_id());
+  return theirs != nullptr && theirs->started && theirs->view_digest != run.view().digest();
+}
+
+// Whether the daemon's process that hosts it is there to say what it is.
+bool NodeCore::Impl::SpeaksForItself(const Member& member) const {
+  if (member.node == options_.self.node_id) return true;
+  const Peer* peer = membership_.Find(member.node);
+  return peer != nullptr && !peer->silent() && peer->info.session == member.session;
+}
+
+// Members that a daemon which came later cannot hear of from their own.
+std::vector<ReplicaInfo> NodeCore::Impl::GoneOf(const Run& run) const {
+  std::vector<ReplicaInfo> gone;
+  for (const auto& [replica, member] : run.members()) {
+    if (SpeaksForItself(member)) continue;
+    gone.push_back(member.info);
+    if (IsLive(member.info.state)) gone.back().state = ReplicaState::kDead;
+  }
+  return gone;
 }
 
 SyncMessage NodeCore::Impl::MakeSync(const SyncMessage* asked) {
@@ -53,6 +84,7 @@ SyncMessage NodeCore::Impl::MakeSync(const SyncMessage* asked) {
       info.mixed_round = local->mixed_round();
       state.replicas.push_back(info);
     }
+    if (TellsGone(*run, asked)) state.gone = GoneOf(*run);
     message.runs.push_back(std::move(state));
   }
   return message;

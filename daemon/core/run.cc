@@ -128,7 +128,7 @@ bool Run::TakesPart(const Member& member, Round round) const {
   const bool begins =
       info.state != ReplicaState::kJoining && (!ends || info.active_from < info.left_at);
   if (!begins || round < info.active_from) return false;
-  if (config().schedule != ScheduleKind::kHashCycle) return true;
+  if (KeepsTheDead()) return true;
   return ends ? round < info.left_at : IsLive(info.state) && !member.host_gone;
 }
 

@@ -87,6 +87,8 @@ class Run {
   // Something that decides over views was changed in a member: state, active_from or left_at.
   void MemberChanged() { views_.clear(); }
   bool HasMemberOn(NodeId node) const;
+  // Whether the schedule keeps the dead in the views to come, so that all must know of them.
+  bool KeepsTheDead() const { return config().schedule != ScheduleKind::kHashCycle; }
   // Sets Member::host_gone of all members on `node`.
   void SetHostGone(NodeId node, bool gone);
 

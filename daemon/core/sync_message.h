@@ -75,6 +75,7 @@ struct RunState {
   Round newest_round{};
   absl::Duration round_time;
   std::vector<ReplicaInfo> replicas;
+  std::vector<ReplicaInfo> gone;
 };
 
 struct SyncMessage {

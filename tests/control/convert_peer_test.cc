@@ -69,6 +69,11 @@ TEST(ConvertPeer, SyncKeepsEveryField) {
   EXPECT_EQ(run.replicas[1].state, ReplicaState::kActive);
   EXPECT_EQ(run.replicas[1].published_round, Round{101});
   EXPECT_EQ(run.replicas[1].mixed_round, Round{100});
+  ASSERT_EQ(run.gone.size(), 1u);
+  EXPECT_EQ(run.gone[0].name, "node3/0");
+  EXPECT_EQ(run.gone[0].state, ReplicaState::kLeft);
+  EXPECT_EQ(run.gone[0].active_from, Round{40});
+  EXPECT_EQ(run.gone[0].left_at, Round{90});
   EXPECT_FALSE(got->runs[1].started);
   EXPECT_EQ(got->runs[1].waiting_digest, 88u);
   ExpectSame(ToProto(*got), proto);
@@ -259,8 +264,21 @@ TEST(ConvertPeer, RefusesWrongRuns) {
         [](auto* run) { run->mutable_founding()->set_start_round((uint64_t{1} << 61) + 1); }},
        {"founding: segments is 4294967295",
         [](auto* run) { run->mutable_founding()->set_segments(~uint32_t{0}); }},
-       {"replicas has 4097 entries; at most 4096", [](auto* run) {
+       {"replicas has 4097 entries; at most 4096",
+        [](auto* run) {
           while (run->replicas_size() < 4097) *run->add_replicas() = run->replicas(0);
+        }},
+       {"gone is given, and started is false",
+        [](auto* run) {
+          run->clear_founders();
+          run->set_started(false);
+        }},
+       {"gone[0]: name is empty", [](auto* run) { run->mutable_gone(0)->clear_name(); }},
+       {"gone[0]: state is active; it must be left or dead",
+        [](auto* run) { run->mutable_gone(0)->set_state(v1::REPLICA_STATE_ACTIVE); }},
+       {"gone[1]: ", [](auto* run) { *run->add_gone() = run->gone(0); }},
+       {"gone has 4097 entries; at most 4096", [](auto* run) {
+          while (run->gone_size() < 4097) *run->add_gone() = run->gone(0);
         }}});
 }
 

@@ -45,6 +45,10 @@ RunState SampleRunState() {
   run.newest_round = Round{103};
   run.round_time = absl::Milliseconds(140);
   run.replicas = {SampleReplica(0), SampleReplica(1)};
+  run.gone = {SampleReplica(3)};
+  run.gone[0].state = ReplicaState::kLeft;
+  run.gone[0].active_from = Round{40};
+  run.gone[0].left_at = Round{90};
   return run;
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -89,6 +90,7 @@ std::string CheckViews(Simulator& simulator, absl::string_view run_id) {
     round = std::max(round, Next(trainer.newest_round()));
   }
   const bool exact = simulator.options().run.schedule == ScheduleKind::kHashCycle;
+  std::optional<View> with_the_dead;
   for (uint32_t k = 0; k < simulator.nodes(); ++k) {
     SimNode& node = simulator.node(k);
     if (!node.process().is_up()) continue;
@@ -96,9 +98,15 @@ std::string CheckViews(Simulator& simulator, absl::string_view run_id) {
       return wrong;
     }
     const View view = ViewOf(node, run_id, round);
-    if (Includes(view, expected) && (!exact || Includes(expected, view))) continue;
-    return absl::StrCat("round ", Value(round), " is to be of ", Describe(expected), "; node ", k,
-                        " views ", Describe(view));
+    if (!Includes(view, expected) || (exact && !Includes(expected, view))) {
+      return absl::StrCat("round ", Value(round), " is to be of ", Describe(expected), "; node ", k,
+                          " views ", Describe(view));
+    }
+    if (!with_the_dead.has_value()) with_the_dead = view;
+    if (!Includes(view, *with_the_dead) || !Includes(*with_the_dead, view)) {
+      return absl::StrCat("round ", Value(round), " is of ", Describe(*with_the_dead),
+                          " to the first node, and of ", Describe(view), " to node ", k);
+    }
   }
   return "";
 }

@@ -10,8 +10,8 @@ namespace weightmesh::sim {
 
 // Whether to every daemon that is up exactly the others answer that are, exactly those replicas of
 // `run_id` are live whose trainers take part in it, and just they are in its view of the next
-// round. A schedule other than hash_cycle keeps the dead in its view beside them. Empty, or who
-// believes what.
+// round. A schedule other than hash_cycle keeps the dead in its view beside them, the same in all.
+// Empty, or who believes what.
 std::string CheckViews(Simulator& simulator, absl::string_view run_id);
 
 }  // namespace weightmesh::sim
