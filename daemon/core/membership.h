@@ -203,8 +203,8 @@ class Membership {
   bool WasProbedSinceClaim(NodeId node) const;
 
   // A pull that was begun at `since` has failed, or was not answered. It is to be asked for no data
-  // until a frame of it comes, or for a pause: at first as long as that took. True if its frames
-  // came before.
+  // until a frame of it comes, or for a pause: as long as that took, and each time twice as long.
+  // True if its frames came before.
   bool PathLost(absl::Time now, NodeId node, absl::Time since);
   // Whether its link brings nothing, and has not been cut for that for `patience`. If so, it is to
   // be cut now.
