@@ -48,7 +48,9 @@ void ControlPlane::Start(Call new_call) {
     caller->process().PostToSelf(Delay(), [fail] { fail("connection refused"); });
     return;
   }
-  const auto reply = [this, call, end, caller](Event answer) {
+  const auto reply = [this, call, end, caller,
+                      life = caller->process().generation()](Event answer) {
+    if (caller->process().generation() != life) return;  // its connection is closed
     if (!Passes(*call->callee, call->caller)) return;
     caller->process().PostToSelf(Delay(), [call, end, answer = std::move(answer)] {
       if (!call->ended) end(answer);
