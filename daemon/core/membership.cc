@@ -61,6 +61,11 @@ Admission Membership::Admit(absl::Time now, const NodeInfo& sender, absl::Durati
     return Admission::kKnown;
   }
   Peer& peer = found->second;
+  // Words of the process that was there before: late, for two are never at one address.
+  const bool is_former = answered_at.empty() && peer.started_at != absl::InfiniteFuture() &&
+                         sender.control_address == peer.info.control_address &&
+                         now - uptime + kStartTolerance < peer.started_at;
+  if (is_former) return Admission::kRefused;
   // Where the known process was, another one answers.
   if (peer.silent() || answered_at == peer.info.control_address) {
     peer.claimant.reset();
@@ -80,11 +85,12 @@ std::optional<Membership::Settled> Membership::Settle(absl::Time now, NodeId nod
   if (found == peers_.end() || found->second.claimant == nullptr) return std::nullopt;
   Peer& peer = found->second;
   const Claimant claimant = *std::exchange(peer.claimant, nullptr);
-  // Two are never at one address: it was a late word of an earlier process that is gone.
   const bool is_there = claimant.info.control_address == peer.info.control_address;
-  if (former_lives && is_there) return std::nullopt;
-  if (former_lives &&
-      StartedLater(claimant.info, claimant.started_at, peer.info, peer.started_at)) {
+  const bool is_later =
+      StartedLater(claimant.info, claimant.started_at, peer.info, peer.started_at);
+  // A late word of a process that is gone: two are never at one address.
+  if (former_lives && is_there && !is_later) return std::nullopt;
+  if (former_lives && is_later) {
     peer.refused_session = claimant.info.session;
     return Settled{claimant.info, /*replaced=*/false};
   }

@@ -48,9 +48,10 @@ struct Silence {
 // A node that answers calls, perhaps, and no pulls.
 struct PathLoss {
   absl::Time since;
-  absl::Time link_since;  // its link was last cut for that then
+  absl::Time link_since;  // it has had its link, or none, since then
   absl::Duration pause;   // after the last pull that failed
   absl::Time next_try;
+  bool told = false;  // that it does not answer
 };
 
 // Another daemon. A mesh has thousands: what few of them have is kept apart.
@@ -189,7 +190,7 @@ class Membership {
   // Emits a connect unless the link is there or one is open or was just tried.
   void ConnectNow(absl::Time now, NodeId node, Actions* actions);
   // The data plane's link to the node was cut.
-  void LinkCut(NodeId node);
+  void LinkCut(absl::Time now, NodeId node);
   // Whether the data plane is connected to the node's present process.
   bool IsLinked(NodeId node) const;
 
@@ -202,17 +203,17 @@ class Membership {
   // Whether the node's last probe began after that.
   bool WasProbedSinceClaim(NodeId node) const;
 
-  // A pull that was begun at `since` has failed, or was not answered. It is to be asked for no data
-  // until a frame of it comes, or for a pause: as long as that took, and each time twice as long.
-  // True if its frames came before.
-  bool PathLost(absl::Time now, NodeId node, absl::Time since);
-  // Whether its link brings nothing, and has not been cut for that for `patience`. If so, it is to
-  // be cut now.
-  bool LinkIsStale(absl::Time now, NodeId node, absl::Duration patience);
+  // A pull has failed, of which nothing has come since `since`. It is to be asked for no data until
+  // a frame of it comes, or for a pause: as long as that took, and each time twice as long.
+  void PathFailed(absl::Time now, NodeId node, absl::Time since);
+  // True once after PathFailed, until a frame of it comes.
+  bool TakeUntoldPathLoss(NodeId node);
+  // Whether its link brings nothing, and was not cut for `patience`. If so, it is to be cut now.
+  bool TakeStaleLink(absl::Time now, NodeId node, absl::Duration patience);
   // Whether it may be asked for data.
   bool HasPath(absl::Time now, NodeId node) const;
   // A frame of it has come. How long none has; zero: there was no such time.
-  absl::Duration PathWorks(absl::Time now, NodeId node);
+  absl::Duration PathRestored(absl::Time now, NodeId node);
   // It does not answer calls either: that nothing came says nothing of when it is back.
   void ForgetPathLoss(NodeId node);
 

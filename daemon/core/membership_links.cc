@@ -36,9 +36,11 @@ void Membership::LinkFailed(absl::Time now, NodeId node) {
   found->second.next_connect = now + kConnectRetry;
 }
 
-void Membership::LinkCut(NodeId node) {
+void Membership::LinkCut(absl::Time now, NodeId node) {
   const auto found = peers_.find(node);
-  if (found != peers_.end()) found->second.linked_session = 0;
+  if (found == peers_.end()) return;
+  found->second.linked_session = 0;
+  if (found->second.path_loss != nullptr) found->second.path_loss->link_since = now;
 }
 
 bool Membership::IsLinked(NodeId node) const {
@@ -46,22 +48,26 @@ bool Membership::IsLinked(NodeId node) const {
   return peer != nullptr && peer->linked_session == peer->info.session;
 }
 
-bool Membership::PathLost(absl::Time now, NodeId node, absl::Time since) {
+void Membership::PathFailed(absl::Time now, NodeId node, absl::Time since) {
   const auto found = peers_.find(node);
-  if (found == peers_.end()) return false;
+  if (found == peers_.end()) return;
   std::unique_ptr<PathLoss>& loss = found->second.path_loss;
-  const bool is_new = loss == nullptr;
-  if (is_new) {
-    const absl::Duration pause = std::max(now - since, kPathPauseMin);
-    loss = std::make_unique<PathLoss>(PathLoss{since, since, pause, now + pause});
+  if (loss == nullptr) {
+    const absl::Duration pause = std::clamp(now - since, kPathPauseMin, kPathPauseMax);
+    loss = std::make_unique<PathLoss>(PathLoss{since, since, pause, now + pause, false});
   } else if (since >= loss->next_try) {  // begun after the pause
-    loss->pause = std::min(2 * loss->pause, kPathPauseMax);
+    loss->pause = std::min(std::max(2 * loss->pause, now - since), kPathPauseMax);
     loss->next_try = now + loss->pause;
   }
-  return is_new;
 }
 
-bool Membership::LinkIsStale(absl::Time now, NodeId node, absl::Duration patience) {
+bool Membership::TakeUntoldPathLoss(NodeId node) {
+  const auto found = peers_.find(node);
+  if (found == peers_.end() || found->second.path_loss == nullptr) return false;
+  return !std::exchange(found->second.path_loss->told, true);
+}
+
+bool Membership::TakeStaleLink(absl::Time now, NodeId node, absl::Duration patience) {
   const auto found = peers_.find(node);
   if (found == peers_.end() || found->second.path_loss == nullptr) return false;
   PathLoss& loss = *found->second.path_loss;
@@ -75,7 +81,7 @@ bool Membership::HasPath(absl::Time now, NodeId node) const {
   return peer != nullptr && (peer->path_loss == nullptr || now >= peer->path_loss->next_try);
 }
 
-absl::Duration Membership::PathWorks(absl::Time now, NodeId node) {
+absl::Duration Membership::PathRestored(absl::Time now, NodeId node) {
   const auto found = peers_.find(node);
   if (found == peers_.end() || found->second.path_loss == nullptr) return absl::ZeroDuration();
   const std::unique_ptr<PathLoss> loss = std::exchange(found->second.path_loss, nullptr);

@@ -92,15 +92,19 @@ SendId NodeCore::Impl::OpenSend(AttachId attach) {
 
 // A founder on a node that has not been heard of, or whose process was replaced, is not there.
 bool NodeCore::Impl::IsReachable(const Member& member) const {
-  if (!IsLive(member.info.state)) return false;
+  return IsLive(member.info.state) && SpeaksForItself(member);
+}
+
+// Whether the process that hosts it is there to say what it is.
+bool NodeCore::Impl::SpeaksForItself(const Member& member) const {
   if (member.node == options_.self.node_id) return true;
   const Peer* peer = membership_.Find(member.node);
   return peer != nullptr && !peer->silent() && peer->info.session == member.session;
 }
 
 bool NodeCore::Impl::HasPath(const Member& member) const {
-  if (member.node == options_.self.node_id) return IsReachable(member);
-  return IsReachable(member) && membership_.HasPath(now_, member.node);
+  const bool is_here = member.node == options_.self.node_id;
+  return IsReachable(member) && (is_here || membership_.HasPath(now_, member.node));
 }
 
 absl::Time NodeCore::Impl::HeardFrom(NodeId node) const {
@@ -113,8 +117,8 @@ void NodeCore::Impl::AskForLife(NodeId node, absl::Duration timeout) {
   membership_.ProbeNow(now_, node, timeout, actions_);
 }
 
-void NodeCore::Impl::PullFailed(NodeId node, absl::Time asked_at, absl::Duration timeout) {
-  membership_.PathLost(now_, node, asked_at);
+void NodeCore::Impl::PullFailed(NodeId node, absl::Duration timeout) {
+  membership_.PathFailed(now_, node, /*since=*/now_);
   Doubt(node, "a pull from it failed", timeout);
 }
 
@@ -127,12 +131,13 @@ void NodeCore::Impl::Doubt(NodeId node, absl::string_view reason, absl::Duration
 // packets were lost for some time, and TCP tries again ever more rarely.
 void NodeCore::Impl::PullUnanswered(NodeId node, absl::Time asked_at, absl::Duration timeout,
                                     absl::Duration patience) {
-  if (membership_.PathLost(now_, node, asked_at)) {
+  membership_.PathFailed(now_, node, asked_at);
+  if (membership_.TakeUntoldPathLoss(node)) {
     Warn(absl::StrCat(DescribeNode(node),
                       " answers no pull: pulls are redirected around it until data comes from it "
                       "again; it is asked ever more rarely"));
   }
-  if (membership_.LinkIsStale(now_, node, patience)) {
+  if (membership_.TakeStaleLink(now_, node, patience)) {
     CutLink(node, "it has answered no pull for two round deadlines");
   }
   membership_.ProbeNow(now_, node, timeout, actions_);
@@ -150,7 +155,7 @@ void NodeCore::Impl::CutLink(NodeId node, absl::string_view reason) {
   Warn(absl::StrCat("the link to node ", node.ToString(), " at ",
                     peer == nullptr ? "no known address" : peer->info.control_address,
                     " is cut: ", reason));
-  membership_.LinkCut(node);
+  membership_.LinkCut(now_, node);
   Emit(weightmesh::CutLink{node});
 }
 
@@ -200,7 +205,7 @@ void NodeCore::Impl::Heard(NodeId node) {
 
 void NodeCore::Impl::FrameCame(NodeId node) {
   Heard(node);
-  const absl::Duration lost = membership_.PathWorks(now_, node);
+  const absl::Duration lost = membership_.PathRestored(now_, node);
   if (lost == absl::ZeroDuration()) return;
   Inform(absl::StrCat("data comes from ", DescribeNode(node), " again, after ",
                       absl::FormatDuration(absl::Trunc(lost, absl::Milliseconds(1)))));
@@ -367,7 +372,8 @@ void NodeCore::Impl::On(const SendEnded& event) {
 
 void NodeCore::Impl::On(const LinkDown& event) {
   ++links_[event.peer].failures;
-  membership_.LinkCut(event.peer);  // made anew by the node's own word: its address may be a lie
+  membership_.LinkCut(now_,
+                      event.peer);  // made anew by the node's own word: its address may be a lie
   Doubt(event.peer, absl::StrCat("the link broke: ", event.reason), absl::Seconds(1));
 }
 
@@ -422,7 +428,7 @@ void NodeCore::Impl::On(const LinkOffered& event) {
   }
 }
 
-void NodeCore::Impl::On(const LinkDoubted& event) { membership_.LinkCut(event.node); }
+void NodeCore::Impl::On(const LinkDoubted& event) { membership_.LinkCut(now_, event.node); }
 
 void NodeCore::Impl::On(const LinkReady& event) {
   // Forgotten while the link was made.

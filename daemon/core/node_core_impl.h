@@ -59,7 +59,7 @@ class NodeCore::Impl final : public StepContext {
   bool HasPath(const Member& member) const override;
   absl::Time HeardFrom(NodeId node) const override;
   void AskForLife(NodeId node, absl::Duration timeout) override;
-  void PullFailed(NodeId node, absl::Time asked_at, absl::Duration timeout) override;
+  void PullFailed(NodeId node, absl::Duration timeout) override;
   void PullUnanswered(NodeId node, absl::Time asked_at, absl::Duration timeout,
                       absl::Duration patience) override;
   SlotKeeper& keeper() override { return *keeper_; }
@@ -120,6 +120,7 @@ class NodeCore::Impl final : public StepContext {
   bool IsNewestLife(const LocalReplica& local) const;
   LocalReplica* FindHosted(ReplicaId replica);
   std::string DescribeNode(NodeId node) const;
+  bool SpeaksForItself(const Member& member) const;
   void Heard(NodeId node);
   void FrameCame(NodeId node);
   void Doubt(NodeId node, absl::string_view reason, absl::Duration timeout);
@@ -204,7 +205,6 @@ class NodeCore::Impl final : public StepContext {
   double ViewAgreement(const Run& run) const;
   bool TellsFounders(const Run& run, const SyncMessage* asked) const;
   bool TellsGone(const Run& run, const SyncMessage* asked) const;
-  bool SpeaksForItself(const Member& member) const;
   std::vector<ReplicaInfo> GoneOf(const Run& run) const;
 
   const NodeCoreOptions options_;

@@ -188,7 +188,7 @@ void NodeCore::Impl::Gone(const NodeInfo& node, const std::string& how) {
 void NodeCore::Impl::DropLink(const NodeInfo& dead) {
   const Peer* peer = membership_.Find(dead.node_id);
   if (peer == nullptr || peer->linked_session != dead.session) return;
-  membership_.LinkCut(dead.node_id);
+  membership_.LinkCut(now_, dead.node_id);
   Emit(weightmesh::CutLink{dead.node_id});
 }
 

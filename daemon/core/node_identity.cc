@@ -71,8 +71,9 @@ absl::Status NodeCore::Impl::TakeInSpeaker(const swim::Message& message,
 // This node's own id: from this process itself, by way of a seed, or from another one.
 void NodeCore::Impl::MeetTwin(const NodeInfo& twin, absl::Duration uptime) {
   if (twin.session == options_.self.session || twin.session == twin_.session) return;
-  if (twin.control_address == options_.self.control_address) return;  // gone: its words were late
   if (!StartedLater(twin, now_ - uptime, options_.self, started_at_)) {
+    // A late word of a process that is gone: two are never at one address.
+    if (twin.control_address == options_.self.control_address) return;
     return LoseIdentity(DescribeTwin(twin, options_.self));
   }
   twin_ = twin;
@@ -161,8 +162,7 @@ void NodeCore::Impl::BuryFormerSession(const NodeInfo& from) {
     }
     for (ReplicaId replica : gone) {
       if (run->started()) {
-        run->Find(replica)->info.state = ReplicaState::kDead;
-        run->MemberChanged();
+        run->Bury(replica);
       } else {
         run->Erase(replica);
       }

@@ -18,7 +18,7 @@ void NodeCore::Impl::MergeRun(const NodeInfo& from, const RunState& state) {
   if (run == nullptr) return;
   const size_t waiting_before = run->started() ? 0 : run->Waiting().size();
   MergeMembers(run, from, state);
-  if (run->started() && run->KeepsTheDead()) MergeGone(run, state);
+  if (run->KeepsTheDead() && IsSameRun(*run, from, state)) MergeGone(run, state);
   if (run->HasMemberOn(from.node_id)) {
     run->reports()[from.node_id] =
         RunReport{state.started, state.ended, state.waiting_digest, state.view_digest};
@@ -148,8 +148,7 @@ void NodeCore::Impl::MergeMembers(Run* run, const NodeInfo& from, const RunState
       run->Erase(replica);
     } else if (state.started && IsLive(run->Find(replica)->info.state)) {
       // Otherwise it may be an old message, overtaken by newer ones; and who has left, has left.
-      run->Find(replica)->info.state = ReplicaState::kDead;
-      run->MemberChanged();
+      run->Bury(replica);
     }
   }
 }
@@ -165,13 +164,11 @@ void NodeCore::Impl::MergeGone(Run* run, const RunState& state) {
     member.info = info;
     member.host_gone = true;
     const bool is_unheard = known == nullptr || (known->node.IsZero() && IsLive(known->info.state));
-    const bool is_later = is_unheard || known->info.active_from < info.active_from;
-    if (!is_later) {
+    if (!is_unheard && known->info.active_from >= info.active_from) {
       const bool is_untold_end =
           known->info.active_from == info.active_from && known->info.left_at < info.left_at;
       if (!is_untold_end) continue;
       member = *known;
-      member.info.state = info.state;
       member.info.left_at = info.left_at;
     }
     run->Put(member);

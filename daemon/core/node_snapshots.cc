@@ -36,18 +36,14 @@ bool NodeCore::Impl::TellsGone(const Run& run, const SyncMessage* asked) const {
   return theirs != nullptr && theirs->started && theirs->view_digest != run.view().digest();
 }
 
-// Whether the daemon's process that hosts it is there to say what it is.
-bool NodeCore::Impl::SpeaksForItself(const Member& member) const {
-  if (member.node == options_.self.node_id) return true;
-  const Peer* peer = membership_.Find(member.node);
-  return peer != nullptr && !peer->silent() && peer->info.session == member.session;
-}
-
-// Members that a daemon which came later cannot hear of from their own.
+// Members that a daemon which came later cannot hear of from their own, as far as they matter to
+// its views. Founders that were never heard of it has from the list of founders.
 std::vector<ReplicaInfo> NodeCore::Impl::GoneOf(const Run& run) const {
   std::vector<ReplicaInfo> gone;
   for (const auto& [replica, member] : run.members()) {
-    if (SpeaksForItself(member)) continue;
+    const bool is_heard_of = !member.info.name.empty();
+    const bool counts = member.info.state != ReplicaState::kJoining;
+    if (!is_heard_of || !counts || SpeaksForItself(member)) continue;
     gone.push_back(member.info);
     if (IsLive(member.info.state)) gone.back().state = ReplicaState::kDead;
   }
@@ -112,7 +108,7 @@ TopologySnapshot NodeCore::Impl::Topology(absl::Time now, absl::string_view run_
       snapshot.node = member.node;
       const auto rank = run->started() ? run->view().RankOf(replica) : std::nullopt;
       snapshot.rank = rank.has_value() ? static_cast<int32_t>(*rank) : -1;
-      snapshot.reachable = IsReachable(member);
+      snapshot.reachable = HasPath(member);
       for (const auto& [attach, local] : locals_) {
         if (local->replica() != replica || !IsNewestLife(*local)) continue;
         snapshot.info.published_round = local->published_round();
@@ -127,6 +123,7 @@ TopologySnapshot NodeCore::Impl::Topology(absl::Time now, absl::string_view run_
 double NodeCore::Impl::ViewAgreement(const Run& run) const {
   std::map<NodeId, bool> agrees;
   for (const auto& [replica, member] : run.members()) {
+    if (member.node.IsZero()) continue;
     if (member.node == options_.self.node_id) {
       agrees[member.node] = true;
       continue;

@@ -251,7 +251,7 @@ void ReplicaSink::Ended(SegmentId segment_id, uint32_t buffer_index, PullEnd end
     Fail(segment, Outcome::kBusy);  // a limit of this daemon: says nothing of the source
   } else {
     const bool broken = end == PullEnd::kFailed;
-    if (broken) context_->PullFailed(peer, pull.asked_at, times_.probe_timeout);
+    if (broken) context_->PullFailed(peer, times_.probe_timeout);
     pull.state = PullState::kEnding;
     Redirect(segment, pull.verdict == Outcome::kNone || broken ? Outcome::kDead : pull.verdict);
     pull.verdict = pull.state == PullState::kFailed ? pull.verdict : Outcome::kNone;

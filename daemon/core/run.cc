@@ -100,6 +100,15 @@ void Run::Put(const Member& member) {
   if (added || decides(former) != decides(member)) views_.clear();
 }
 
+void Run::Bury(ReplicaId replica) {
+  ReplicaInfo& info = Find(replica)->info;
+  if (info.state == ReplicaState::kJoining && info.active_from == kNoRound) {
+    info.active_from = info.left_at = Round{1};
+  }
+  info.state = ReplicaState::kDead;
+  MemberChanged();
+}
+
 bool Run::HasMemberOn(NodeId node) const {
   return std::any_of(members_.begin(), members_.end(),
                      [node](const auto& member) { return member.second.node == node; });

@@ -84,6 +84,9 @@ class Run {
   void Put(const Member& member);
   // REQUIRES: before the start.
   void Erase(ReplicaId replica) { members_.erase(replica); }
+  // Its process is gone. One that has not been announced takes part in no round. REQUIRES: a
+  // member.
+  void Bury(ReplicaId replica);
   // Something that decides over views was changed in a member: state, active_from or left_at.
   void MemberChanged() { views_.clear(); }
   bool HasMemberOn(NodeId node) const;

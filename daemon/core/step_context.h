@@ -35,10 +35,9 @@ class StepContext {
   virtual absl::Time HeardFrom(NodeId node) const = 0;
   // Asks for a sign of life; without one within `timeout` the node counts as silent.
   virtual void AskForLife(NodeId node, absl::Duration timeout) = 0;
-  // A pull that the node was asked for at `asked_at` has failed: the node counts as silent until it
-  // answers, and has no path until a frame of it comes, or for a pause that grows each time. It is
-  // probed at once.
-  virtual void PullFailed(NodeId node, absl::Time asked_at, absl::Duration timeout) = 0;
+  // A pull from the node has failed: it counts as silent until it answers, and has no path until a
+  // frame of it comes, or for a pause that grows each time. It is probed at once.
+  virtual void PullFailed(NodeId node, absl::Duration timeout) = 0;
   // The node has not answered a pull since `asked_at`: the same, but that it is not silent yet.
   // Once no frame has come for `patience`, its link is made anew.
   virtual void PullUnanswered(NodeId node, absl::Time asked_at, absl::Duration timeout,

@@ -97,6 +97,36 @@ TEST_F(GoneTest, IsToldToWhoHasAnotherView) {
   EXPECT_TRUE(harness_.core().MakeSync().runs[0].gone.empty()) << "nobody asked";
 }
 
+// A message that names them would be refused as a whole.
+TEST_F(GoneTest, FoundersThatWereNeverHeardOfAreNotTold) {
+  CoreHarness late;
+  late.founding.config.schedule = ScheduleKind::kExponential;
+  SyncMessage known = late.MessageOf(1, ReplicaState::kActive, {0, 1, 2}, true);
+  known.runs[0].gone = {Info(kGone, 1)};
+  late.Step(SyncAnswered{CoreHarness::AddressOf(1), known});  // the founders
+  known = late.MessageOf(1, ReplicaState::kActive, {0, 1, 2}, true);
+  known.runs[0].gone = {Info(kGone, 1)};
+  late.Step(SyncAnswered{CoreHarness::AddressOf(1), known});
+  known.runs[0].view_digest = 1;
+  const std::vector<ReplicaInfo> told = late.core().MakeSync(&known).runs[0].gone;
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].name, CoreHarness::NameOf(kGone));
+}
+
+// It is in no view of those who know it.
+TEST_F(GoneTest, AJoinerThatWasNeverAnnouncedIsInNoView) {
+  SyncMessage joining = harness_.MessageOf(kGone, ReplicaState::kJoining, {0, 1, 2}, true);
+  harness_.Step(SyncReceived{joining});
+  ASSERT_EQ(harness_.core().Topology(harness_.now, "run").replicas.size(), 4u);
+  harness_.Step(LinkDown{CoreHarness::NodeOf(kGone), "reset"});
+  EXPECT_TRUE(Told(1).empty());
+  joining.self.session = 5;
+  ++joining.sequence;
+  joining.runs[0].replicas.clear();
+  harness_.Step(SyncReceived{joining});  // another process of its daemon
+  EXPECT_EQ(TakingPart(9), 3u);
+}
+
 class HashCycleGoneTest : public GoneTest {
  protected:
   HashCycleGoneTest() : GoneTest(ScheduleKind::kHashCycle) {}

@@ -203,6 +203,7 @@ TEST_F(GossipTest, WhoLeavesTheMeshIsGoneAtOnce) {
   EXPECT_FALSE(IsReachable(2));
   swim::Message successor = From(2);
   successor.from.session = kOtherSession;
+  successor.uptime = absl::ZeroDuration();
   successor.incarnation = 2;
   ASSERT_TRUE(Call(successor).ok());
   EXPECT_TRUE(IsReachable(2)) << "another process of it does";
@@ -380,7 +381,6 @@ TEST_F(GossipTest, ACloneOfALivingDaemonIsRefused) {
   StartRunOfFour();
   swim::Message clone = From(2);
   clone.from.session = kOtherSession;
-  clone.from.control_address = "clone:7070";
   clone.uptime = absl::Seconds(1);
   SyncMessage original = harness_.MessageOf(2, ReplicaState::kActive, {0, 1, 2, 3}, true);
   original.uptime = absl::Hours(1);
@@ -398,11 +398,11 @@ TEST_F(GossipTest, ALaterProcessOfOnesOwnIdIsRefusedAndAnEarlierOneEndsThisOne) 
   harness_.now += absl::Minutes(1);
   swim::Message twin = From(0);
   twin.from.session = kOtherSession;
-  twin.from.control_address = "twin:7070";
   twin.uptime = absl::Seconds(1);
   EXPECT_EQ(Call(twin).status().code(), absl::StatusCode::kAlreadyExists);
   EXPECT_TRUE(harness_.All<EndDaemon>().empty());
   twin.from.session = 8;
+  twin.from.control_address = "twin:7070";
   twin.uptime = absl::Hours(1);
   harness_.Step(GossipReceived{swim::CallId{1}, twin});
   EXPECT_EQ(harness_.All<EndDaemon>().size(), 1u);

@@ -134,10 +134,15 @@ TEST_F(IdentityTest, ALateWordOfAFormerProcessIsNoClaim) {
   harness_.Step(SyncAnswered{CoreHarness::AddressOf(1), restarted});
   ASSERT_EQ(KnownSession(), kOtherSession);
   harness_.Step(SyncReceived{From(101, absl::Hours(1))});
-  EXPECT_EQ(harness_.Only<Probe>().node, kNode);
+  EXPECT_TRUE(harness_.All<Probe>().empty());
+  harness_.Step(SyncReceived{From(3, absl::Milliseconds(1500))});
+  EXPECT_EQ(harness_.Only<Probe>().node, kNode) << "it cannot be told which of the two came first";
   harness_.Step(ProbeAnswered{kNode, kOtherSession});
   EXPECT_EQ(KnownSession(), kOtherSession);
   EXPECT_TRUE(harness_.All<Log>().empty());
+  harness_.Step(LinkDown{kNode, "reset"});
+  harness_.Step(SyncReceived{From(101, absl::Hours(1))});
+  EXPECT_EQ(KnownSession(), kOtherSession) << "nor is it believed while the other is silent";
   EXPECT_TRUE(Check(restarted).ok());
 }
 

@@ -329,7 +329,7 @@ TEST_F(MembershipTest, ALinkBelongsToASession) {
   membership_.Learn(now_, restarted);
   EXPECT_FALSE(membership_.IsLinked(NodeId{1, 1}));
   membership_.LinkReady(NodeId{1, 1}, 5);
-  membership_.LinkCut(NodeId{1, 1});
+  membership_.LinkCut(now_, NodeId{1, 1});
   EXPECT_FALSE(membership_.IsLinked(NodeId{1, 1}));
 }
 
@@ -340,39 +340,52 @@ TEST_F(MembershipTest, ALostPathIsTriedAgainAfterTwiceAsLongEachTime) {
   EXPECT_FALSE(membership_.HasPath(now_, NodeId{5, 5})) << "unknown";
   const absl::Time begun = now_;
   now_ += absl::Seconds(1);
-  EXPECT_TRUE(membership_.PathLost(now_, node, begun));
-  EXPECT_FALSE(membership_.PathLost(now_ + absl::Milliseconds(1), node, begun))
-      << "another pull of before";
+  EXPECT_FALSE(membership_.TakeUntoldPathLoss(node));
+  membership_.PathFailed(now_, node, begun);
+  EXPECT_TRUE(membership_.TakeUntoldPathLoss(node));
+  EXPECT_FALSE(membership_.TakeUntoldPathLoss(node)) << "once";
+  membership_.PathFailed(now_ + absl::Milliseconds(1), node, begun);  // another pull of before
   EXPECT_FALSE(membership_.HasPath(begun + absl::Milliseconds(1999), node));
   now_ = begun + absl::Hours(1);
   EXPECT_TRUE(membership_.HasPath(now_, node)) << "but nobody tried";
-  membership_.PathLost(now_, node, now_);
+  membership_.PathFailed(now_, node, now_);
   EXPECT_FALSE(membership_.HasPath(now_ + absl::Milliseconds(1999), node));
   EXPECT_TRUE(membership_.HasPath(now_ + absl::Seconds(2), node));
+  now_ += absl::Hours(1);
+  membership_.PathFailed(now_, node, now_ - absl::Seconds(9));
+  EXPECT_TRUE(membership_.HasPath(now_ + absl::Seconds(9), node)) << "or as long as it took";
+  EXPECT_FALSE(membership_.HasPath(now_ + absl::Milliseconds(8999), node));
   for (int k = 0; k < 20; ++k) {
     now_ += absl::Hours(1);
-    membership_.PathLost(now_, node, now_);
+    membership_.PathFailed(now_, node, now_);
   }
   EXPECT_FALSE(membership_.HasPath(now_ + kPathPauseMax - absl::Milliseconds(1), node));
   EXPECT_TRUE(membership_.HasPath(now_ + kPathPauseMax, node)) << "never later than that";
-  EXPECT_EQ(membership_.PathWorks(now_, node), absl::Hours(21));
+  EXPECT_EQ(membership_.PathRestored(now_, node), absl::Hours(22));
   EXPECT_TRUE(membership_.HasPath(now_, node));
-  EXPECT_EQ(membership_.PathWorks(now_, node), absl::ZeroDuration());
+  EXPECT_EQ(membership_.PathRestored(now_, node), absl::ZeroDuration());
+  membership_.PathFailed(now_, node, now_ - absl::Hours(1));
+  EXPECT_TRUE(membership_.HasPath(now_ + kPathPauseMax, node)) << "nor the first time";
 }
 
 TEST_F(MembershipTest, ALinkIsStaleOnceForEachPatience) {
   const NodeId node{1, 1};
   const absl::Duration patience = absl::Seconds(2);
   membership_.Learn(now_, From(1));
-  EXPECT_FALSE(membership_.LinkIsStale(now_, node, patience));
-  membership_.PathLost(now_, node, now_);
+  EXPECT_FALSE(membership_.TakeStaleLink(now_, node, patience));
+  membership_.PathFailed(now_, node, now_);
   now_ += absl::Milliseconds(1999);
-  EXPECT_FALSE(membership_.LinkIsStale(now_, node, patience));
+  EXPECT_FALSE(membership_.TakeStaleLink(now_, node, patience));
   now_ += absl::Milliseconds(1);
-  EXPECT_TRUE(membership_.LinkIsStale(now_, node, patience));
-  EXPECT_FALSE(membership_.LinkIsStale(now_, node, patience)) << "the new one has as long";
+  EXPECT_TRUE(membership_.TakeStaleLink(now_, node, patience));
+  EXPECT_FALSE(membership_.TakeStaleLink(now_, node, patience)) << "the new one has as long";
+  now_ += absl::Seconds(1);
+  membership_.LinkCut(now_, node);
+  now_ += absl::Seconds(1);
+  EXPECT_FALSE(membership_.TakeStaleLink(now_, node, patience))
+      << "so has one that broke by itself";
   now_ += patience;
-  EXPECT_TRUE(membership_.LinkIsStale(now_, node, patience));
+  EXPECT_TRUE(membership_.TakeStaleLink(now_, node, patience));
 }
 
 }  // namespace
