@@ -91,12 +91,8 @@ TopologySnapshot NodeCore::Impl::Topology(absl::Time now, absl::string_view run_
   topology.self = options_.self.node_id;
   topology.nodes.push_back(NodeSnapshot{options_.self, true, "", absl::ZeroDuration()});
   for (const auto& [node, peer] : membership_.peers()) {
-    const bool has_path = membership_.HasPath(now, node);
     topology.nodes.push_back(NodeSnapshot{
-        peer.info, !peer.silent() && has_path,
-        peer.silent() ? peer.silence->reason
-        : has_path    ? ""
-                      : "it answers calls, and no pull",
+        peer.info, !peer.silent(), peer.silent() ? peer.silence->reason : "",
         peer.heard_at == absl::InfinitePast() ? absl::ZeroDuration() : now - peer.heard_at});
   }
   for (const auto& [name, run] : runs_) {
