@@ -91,11 +91,31 @@ TEST_F(SilentLinkTest, AnotherProcessOfTheNodeIsAskedAtOnce) {
 
 // Otherwise each snapshot would be kept for it until the deadline.
 TEST_F(SilentLinkTest, IsOwedNothing) {
-  AskInVain(1);
-  AskInVain(2);
+  const StartPull first = Begin(1);
+  harness_.Step(PullRequested{harness_.RequestFrom(1, 1, 1)});
+  harness_.Step(SendEnded{harness_.Only<StartSend>().send_id, true});
+  harness_.Advance(absl::Milliseconds(200));
+  harness_.Step(PullEnded{first.request.request_id, PullEnd::kCancelled});
+  harness_.Step(ProbeAnswered{CoreHarness::NodeOf(1), harness_.InfoOf(1).session});
+  harness_.Publish(2, 2);
+  EXPECT_TRUE(harness_.keeper.HasReleased(Round{2}));
+
+  harness_.Advance(absl::Milliseconds(200));
   harness_.Publish(3, 0);
-  harness_.Advance(absl::Milliseconds(600));
-  EXPECT_TRUE(harness_.keeper.HasReleased(Round{3}));
+  EXPECT_FALSE(harness_.keeper.HasReleased(Round{3})) << "it is tried again";
+  harness_.Advance(absl::Milliseconds(400));
+  EXPECT_TRUE(harness_.keeper.HasReleased(Round{3})) << "in vain";
+}
+
+TEST_F(SilentLinkTest, IsAskedAtOnceWhenItsNodeIsBackThatDidNotAnswerCallsEither) {
+  harness_.peers_answer_syncs = false;
+  const StartPull first = Begin(1);
+  harness_.Advance(absl::Milliseconds(200));
+  harness_.Step(PullEnded{first.request.request_id, PullEnd::kCancelled});
+  harness_.Step(ProbeFailed{CoreHarness::NodeOf(1), "no answer"});
+  harness_.Hear(1);
+  harness_.Publish(2, 2);
+  EXPECT_EQ(harness_.All<StartPull>().size(), 1u);
 }
 
 // Its answers lie unread.
