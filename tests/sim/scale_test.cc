@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <malloc.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -20,9 +21,9 @@ namespace {
 // Of the daemons have a trainer.
 constexpr uint32_t kReplicas = 32;
 constexpr uint32_t kNodes = 64;
-// Of the daemons start at once: what a newcomer is told of all others is under way in a wave's
-// messages alone.
-constexpr uint32_t kWave = 256;
+// Of the daemons start at once, at most: what a newcomer is told of all others is under way in a
+// wave's messages alone.
+constexpr uint32_t kWaveMax = 256;
 
 uint32_t NodesWanted() {
   const char* text = std::getenv("WEIGHTMESH_SIM_NODES");
@@ -74,7 +75,7 @@ TEST(Scale, ALargeMeshFormsTrainsAndBuries) {
   SimOptions options;
   options.nodes = NodesWanted();
   options.segments = 2;
-  options.wave = kWave;
+  options.wave = std::min(kWaveMax, options.nodes / 4);
   options.seeds = 3;
   options.rounds = 30;
   options.step = absl::Milliseconds(100);
