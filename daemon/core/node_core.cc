@@ -372,8 +372,8 @@ void NodeCore::Impl::On(const SendEnded& event) {
 
 void NodeCore::Impl::On(const LinkDown& event) {
   ++links_[event.peer].failures;
-  membership_.LinkCut(now_,
-                      event.peer);  // made anew by the node's own word: its address may be a lie
+  // It is made anew by the node's own word: its address may be a lie.
+  membership_.LinkCut(now_, event.peer);
   Doubt(event.peer, absl::StrCat("the link broke: ", event.reason), absl::Seconds(1));
 }
 
