@@ -103,9 +103,10 @@ check_format() {
   return 1
 }
 
+# build PRESET [TARGET]
 build() {
   cmake --preset "$1" -DWEIGHTMESH_BUILD_TESTS=ON >/dev/null &&
-    cmake --build --preset "$1" --parallel "$jobs"
+    cmake --build --preset "$1" --parallel "$jobs" ${2:+--target "$2"}
 }
 
 run_tests() {
@@ -114,11 +115,6 @@ run_tests() {
   # ThreadSanitizer of g++ 12 does not know the wide address randomisation of newer kernels.
   if [ "$name" = tsan ] && setarch -R true 2>/dev/null; then prefix=(setarch -R); fi
   "${prefix[@]}" ctest "${options[@]}" --parallel "$jobs"
-}
-
-check_tidy() {
-  sources "daemon/core daemon/mem" '*.cc' |
-    xargs -P "$jobs" -n 1 clang-tidy --quiet -p build/clang 2> >(grep -v 'warnings generated\.$' >&2)
 }
 
 # fuzz_one NAME SECONDS: new inputs start from what is kept and what earlier runs found; what is kept
@@ -193,7 +189,7 @@ fi
 #   release what users run, and the time limits and walls (tests/house) that hold there.
 step "clang-format" check_format
 step "build: clang, core" build clang && step "tests: clang, core" run_tests clang -LE '^sim$' -E '^(client_rejoin|runtime_race)_test$'
-step "clang-tidy: daemon/core, daemon/mem" check_tidy
+step "clang-tidy: daemon/core, daemon/mem" build clang tidy
 step "build: asan" build asan &&
   step "tests: asan" run_tests asan -LE '^(bench|netns)$' \
     -E '^(sim_(agreement|async|contraction|draining|failures|founding|lockstep|overlap|partition|promises|swarm|swim)|process_leak_.*)_test$'
