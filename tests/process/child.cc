@@ -58,7 +58,11 @@ Child::~Child() {
 }
 
 void Child::Signal(int signal_number) {
-  if (exit_code_ < 0) kill(pid_, signal_number);
+  if (exit_code_ >= 0) return;
+  kill(pid_, signal_number);
+  if (signal_number != SIGSTOP) return;
+  siginfo_t stopped;
+  waitid(P_PID, static_cast<id_t>(pid_), &stopped, WSTOPPED | WEXITED | WNOWAIT);
 }
 
 int Child::Wait(absl::Duration limit) {

@@ -24,6 +24,7 @@ class Child {
   Child& operator=(const Child&) = delete;
 
   pid_t pid() const { return pid_; }
+  // SIGSTOP: returns when all its threads stand still, or it has ended.
   void Signal(int signal_number);
 
   // Waits for its end. The exit code; 128 + n after signal n; -1 when it still runs after `limit`.
