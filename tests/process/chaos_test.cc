@@ -5,7 +5,7 @@
 // or taken from nowhere shows in the weights at the end, which must be exactly the first ones.
 //
 // WEIGHTMESH_CHAOS_SEED and WEIGHTMESH_CHAOS_SECONDS (10, in each mode) choose another plan; the
-// test prints both.
+// test prints what it ran.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -46,6 +46,7 @@ class Chaos : public testing::TestWithParam<attach::Mode> {
     options.steps = 0;
     options.parameters = 20'000;
     options.mode = GetParam();
+    options.staleness_rounds_max = GetParam() == attach::Mode::kAsync ? 8 : 0;
     options.learning = 0;
     options.deadline_ms = 2000;
     options.step_ms = {200};
@@ -128,12 +129,19 @@ class Chaos : public testing::TestWithParam<attach::Mode> {
   }
 
   bool IsActive(int k) const { return run_.Stats(k).state() == v1::REPLICA_STATE_ACTIVE; }
-  bool AwaitRounds(int k, uint64_t more) const {
-    const uint64_t from = run_.Stats(k).round();
-    return Mesh::Await([&] { return run_.Stats(k).round() >= from + more; }, kLimit);
+  // Every replica takes part in so many more rounds.
+  void ExpectRounds(uint64_t more) const {
+    std::vector<uint64_t> last(kReplicas);
+    for (int k = 0; k < kReplicas; ++k) last[k] = run_.Stats(k).round() + more;
+    for (int k = 0; k < kReplicas; ++k) {
+      EXPECT_TRUE(Mesh::Await([&] { return run_.Stats(k).round() >= last[k]; }, kLimit))
+          << "replica " << k;
+    }
   }
 
-  const uint64_t seed_ = FromEnvironment("WEIGHTMESH_CHAOS_SEED", 1);
+  // Another plan in each mode; those of seed 1 strike in each way.
+  const uint64_t seed_ =
+      FromEnvironment("WEIGHTMESH_CHAOS_SEED", 1) + static_cast<uint64_t>(GetParam());
   const uint64_t seconds_ = FromEnvironment("WEIGHTMESH_CHAOS_SECONDS", 10);
   CounterRng rng_{seed_};
   Mesh mesh_{kReplicas};
@@ -144,15 +152,18 @@ class Chaos : public testing::TestWithParam<attach::Mode> {
   std::vector<bool> mesh_has_ = std::vector<bool>(kReplicas, true);
 };
 INSTANTIATE_TEST_SUITE_P(Modes, Chaos,
-                         testing::Values(attach::Mode::kLockstep, attach::Mode::kOverlap),
+                         testing::Values(attach::Mode::kLockstep, attach::Mode::kOverlap,
+                                         attach::Mode::kAsync),
                          [](const auto& info) {
-                           return info.param == attach::Mode::kLockstep ? "lockstep" : "overlap";
+                           return info.param == attach::Mode::kLockstep  ? "lockstep"
+                                  : info.param == attach::Mode::kOverlap ? "overlap"
+                                                                         : "async";
                          });
 
 TEST_P(Chaos, TrainingGoesOnAndEndsAsOneMesh) {
-  std::printf("seed %llu, %llu s\n", static_cast<unsigned long long>(seed_),
+  std::printf("plan %llu, %llu s\n", static_cast<unsigned long long>(seed_),
               static_cast<unsigned long long>(seconds_));
-  for (int k = 0; k < kReplicas; ++k) ASSERT_TRUE(AwaitRounds(k, 5)) << "replica " << k;
+  ExpectRounds(5);
   const Footprint before = FootprintOf(mesh_.daemon(0).pid());
   for (uint64_t second = 0; second < seconds_ && !HasFailure(); ++second) OneSecond();
   for (int k = 0; k < kReplicas; ++k) {
@@ -164,7 +175,7 @@ TEST_P(Chaos, TrainingGoesOnAndEndsAsOneMesh) {
     EXPECT_TRUE(Mesh::Await([&] { return mesh_.ViewSize(k, "chaos") == kReplicas; }, kLimit))
         << "daemon " << k;
   }
-  for (int k = 0; k < kReplicas; ++k) EXPECT_TRUE(AwaitRounds(k, 10)) << "replica " << k;
+  ExpectRounds(10);
   // Connections to addresses where nobody is any more may still be open; gRPC keeps threads.
   const GrowthLimit growth{
       .descriptors = 2 * kReplicas, .threads = 8, .mappings = 64, .resident_kb = 16 << 10};
