@@ -91,12 +91,12 @@ sources() {
 install_packages() { deploy/install_packages.sh; }
 
 check_format() {
-  local file wrong=()
-  while IFS= read -r file; do
-    clang-format --dry-run -Werror --ferror-limit=1 "$file" 2>/dev/null || wrong+=("$file")
-  done < <(sources "proto daemon client cuda deploy tests" \
-             '*.cc' '*.h' '*.hpp' '*.c' '*.cu' '*.proto')
-  [ "${#wrong[@]}" -eq 0 ] && return
+  local told wrong
+  told=$(sources "proto daemon client cuda deploy tests" \
+           '*.cc' '*.h' '*.hpp' '*.c' '*.cu' '*.proto' |
+         xargs -d '\n' clang-format --dry-run -Werror 2>&1) && return
+  mapfile -t wrong < <(sed -n 's/^\([^:]*\):[0-9]*:[0-9]*: error: .*/\1/p' <<<"$told" | LC_ALL=C sort -u)
+  [ "${#wrong[@]}" -gt 0 ] || { printf '%s\n' "$told"; return 1; }
   printf 'Not formatted as .clang-format says; run: clang-format -i'
   printf ' \\\n  %s' "${wrong[@]}"
   printf '\n'
