@@ -181,9 +181,10 @@ fi
 #   asan    wild reads and writes, leaks, undefined behaviour and failed assertions, in all that we
 #           build: daemons and trainers of the process tests, too. (So no debug build: it has
 #           nothing to add but its own time. The preset is there for debuggers.) Left out: the
-#           simulator's long tests, which repeat what its short ones do; the leak tests, whose
-#           thousands of cycles take minutes there to measure a memory that is the sanitizer's; and
-#           the namespaces, which show networks;
+#           simulator's long tests, which repeat what its short ones do; process tests that show what
+#           many rounds come to, by the same code as the others; the leak tests, whose thousands of
+#           cycles take minutes there to measure a memory that is the sanitizer's; and the namespaces,
+#           which show networks;
 #   tsan    races: core, edges, transports with UCX, client, and gRPC's threads in the control plane;
 #   fuzz    what strangers send;
 #   release what users run, and the time limits and walls (tests/house) that hold there.
@@ -191,8 +192,9 @@ step "clang-format" check_format
 step "build: clang, core" build clang && step "tests: clang, core" run_tests clang -LE '^sim$' -E '^(client_rejoin|runtime_race)_test$'
 step "clang-tidy: daemon/core, daemon/mem" build clang tidy
 step "build: asan" build asan &&
-  step "tests: asan" run_tests asan -LE '^(bench|netns)$' \
-    -E '^(sim_(agreement|async|contraction|draining|failures|founding|lockstep|overlap|partition|promises|swarm|swim)|process_leak_.*)_test$'
+  WEIGHTMESH_BIT_IDENTITY_REPEATS=${WEIGHTMESH_BIT_IDENTITY_REPEATS:-1} step "tests: asan" run_tests asan \
+    -LE '^(bench|netns)$' \
+    -E '^(sim_(agreement|async|contraction|draining|failures|founding|lockstep|overlap|partition|promises|swarm|swim)|process_(async|contraction|lossless|mean|overlap)|process_leak_.*)_test$'
 step "build: tsan" build tsan && step "tests: tsan" run_tests tsan
 step "build: fuzz" build fuzz && step "fuzz: 30 s each" fuzz 30
 step "build: release" build release && step "tests: release" run_tests release

@@ -16,7 +16,7 @@ constexpr uint32_t kNodes = 8;
 constexpr uint32_t kSegments = 5;
 constexpr double kEpsilon = 1e-12;
 constexpr absl::Duration kTimeout = absl::Minutes(2);
-constexpr uint64_t kSeeds = 4;
+constexpr uint64_t kSeeds = 2;
 
 class AgreementSim : public testing::TestWithParam<Mode> {
  protected:

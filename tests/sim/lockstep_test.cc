@@ -28,7 +28,7 @@ class LockstepLoses : public testing::TestWithParam<std::tuple<ScheduleKind, uin
 TEST_P(LockstepLoses, NothingWithStallingTrainers) {
   const auto [schedule, nodes, segments] = GetParam();
   SimOptions options = Lockstep(schedule, nodes, segments);
-  options.rounds = nodes < 8 ? 3000 : nodes == 8 ? 1500 : segments == 1 ? 400 : 120;
+  options.rounds = nodes < 8 ? 3000 : nodes == 8 ? 1500 : segments == 1 ? 200 : 60;
   options.rounds = FromEnvironment("WEIGHTMESH_LOSSLESS_ROUNDS", options.rounds);
   options.sync_interval = absl::Seconds(10);  // syncs among 64 nodes take most of the time
   options.stall_chance = 0.3;
