@@ -92,7 +92,8 @@ TEST(Alone, ADaemonThatComesLaterIsAttachedTo) {
 
 // Killed and stopped in the middle of a run; the run_id is free again, for nobody of it is left.
 TEST(Alone, ADaemonThatRestartsIsAttachedToAgain) {
-  Mesh mesh(1);
+  // SIGTERM drains the trainer, which does not train meanwhile.
+  Mesh mesh(1, {.config = "drain_deadline_ms: 500", .config_of = {}});
   AloneTrainer trainer(mesh.socket(0));
   for (const int how : {SIGKILL, SIGTERM}) {
     ASSERT_EQ(trainer.Attach("run"), WEIGHTMESH_OK) << trainer.message();
