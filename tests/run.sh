@@ -95,7 +95,8 @@ check_format() {
   told=$(sources "proto daemon client cuda deploy tests" \
            '*.cc' '*.h' '*.hpp' '*.c' '*.cu' '*.proto' |
          xargs -d '\n' clang-format --dry-run -Werror 2>&1) && return
-  mapfile -t wrong < <(sed -n 's/^\([^:]*\):[0-9]*:[0-9]*: error: .*/\1/p' <<<"$told" | LC_ALL=C sort -u)
+  mapfile -t wrong < <(sed -n 's/^\([^:]*\):[0-9]*:[0-9]*: error: .*/\1/p' <<<"$told" |
+                       LC_ALL=C sort -u)
   [ "${#wrong[@]}" -gt 0 ] || { printf '%s\n' "$told"; return 1; }
   printf 'Not formatted as .clang-format says; run: clang-format -i'
   printf ' \\\n  %s' "${wrong[@]}"
@@ -184,7 +185,7 @@ fi
 #           simulator's long tests, which repeat what its short ones do; process tests that show what
 #           many rounds come to, by the same code as the others; the leak tests, whose thousands of
 #           cycles take minutes there to measure a memory that is the sanitizer's; and the namespaces,
-#           which show networks;
+#           which show networks. Bit identity is shown once there, for its code, not its chances;
 #   tsan    races: core, edges, transports with UCX, client, and gRPC's threads in the control plane;
 #   fuzz    what strangers send;
 #   release what users run, and the time limits and walls (tests/house) that hold there.
